@@ -85,8 +85,8 @@ impl Config {
         let bucket = vars.required("LAKE_BUCKET", "the name of the bucket that the objects go to", bucket);
         let prefix = vars.optional("LAKE_PREFIX", |text| Prefix::new(text).map_err(|error| error.to_string()));
         let secret = vars.secret();
-        let source_id = vars.optional("SOURCE_ID", plain);
-        let source_label = vars.optional("SOURCE_LABEL", plain);
+        let source_id = vars.get("SOURCE_ID");
+        let source_label = vars.get("SOURCE_LABEL");
         let max_payload_bytes = vars.optional("MAX_PAYLOAD_BYTES", positive);
         let path_style = vars.get("AWS_ENDPOINT_URL").is_some() | vars.get("AWS_ENDPOINT_URL_S3").is_some();
         match (bucket, secret) {
@@ -178,11 +178,6 @@ fn secret_arn(text: &str) -> Result<String, String> {
 
 fn positive(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|number| *number > 0).ok_or_else(|| "expected a whole number of bytes above 0".to_owned())
-}
-
-#[expect(clippy::unnecessary_wraps, reason = "every reader of a variable has the same shape")]
-fn plain(text: &str) -> Result<String, String> {
-    Ok(text.to_owned())
 }
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ use crate::{
     schema::{SchemaError, Schemas},
     secrets::{SecretError, Secrets},
     signature::{Signature, Verified},
-    store::{Put, Store, StoreError},
+    store::{Store, StoreError},
 };
 
 /// What is kept of an invocation's time for the answer itself: a tenth, within these bounds.
@@ -99,11 +99,12 @@ impl Lake {
         let store = Store::new(sdk, &config);
         let secrets = Secrets::new(sdk, config.secret);
         let schemas = Schemas::embedded()?;
-        let warm_up = async { tokio::join!(secrets.warm(), store.warm()) };
-        match timeout(WARM_UP_TIME, warm_up).await {
-            Ok((secret, ())) => secret?,
-            Err(_) => tracing::warn!("start-up ends before everything is ready; the first delivery tries again"),
+        let (secret, connection) =
+            tokio::join!(timeout(WARM_UP_TIME, secrets.warm()), timeout(WARM_UP_TIME, store.warm()));
+        if secret.is_err() || connection.is_err() {
+            tracing::warn!("start-up ends before everything is ready; the first delivery tries again");
         }
+        secret.unwrap_or(Ok(()))?;
         Ok(Self {
             schemas,
             prefix: config.prefix,
@@ -147,30 +148,29 @@ impl Lake {
         let body = self.secrets.verify(request.body(), &signature, until).await.map_err(Refusal::Secret)?;
         let body = body.ok_or(Refusal::Unauthorized)?;
 
-        let report = report.insert(Delivery { payload_bytes: body.bytes().len(), ..Delivery::default() });
-        let Lot { objects, repeats, failures } = self.lot(body, request.headers());
-        report.keys = objects.iter().map(|object| object.key.clone()).collect();
-        report.failures = failures;
-        report.duplicates = repeats;
-
-        let contents: Vec<_> = objects.iter().map(|object| (object.logs, object.tally.clone())).collect();
+        let report = report.insert(Delivery::of(body.bytes().len()));
+        let Lot { mut objects, repeats } = self.lot(body, request.headers());
         let started = Instant::now();
-        let puts = self.store.put_all(objects, until).await;
+        let puts = self.store.put_all(&mut objects, until).await;
         report.store_latency = started.elapsed();
-        for (put, (logs, tally)) in puts.map_err(Refusal::Store)?.into_iter().zip(contents) {
+
+        // What was stored is counted even if something else was not: sent again, it is a duplicate.
+        let mut failed = None;
+        for (object, put) in objects.into_iter().zip(puts) {
             match put {
-                Put::Created => {
-                    report.stored += logs;
-                    report.tally.merge(&tally);
-                }
-                Put::Existed => report.duplicates += logs,
+                Ok(put) => report.count(object, put),
+                Err(error) => failed = failed.or(Some(error)),
             }
         }
+        if let Some(error) = failed {
+            return Err(Refusal::Store(error));
+        }
+        report.duplicates += repeats;
         Ok(Counts { stored: report.stored, duplicates: report.duplicates, failures: report.failures })
     }
 
     /// Everything between the signature and the store: no I/O.
-    fn lot(&self, body: Verified<'_>, headers: &http::HeaderMap) -> Lot {
+    fn lot(&self, body: Verified<'_>, headers: &http::HeaderMap) -> Lot<'_> {
         let origin = Origin { received: Utc::now(), source: &self.source };
         match payload::decode(body, headers, self.max_payload_bytes) {
             Ok(payload) => lot::gather(payload::elements(&payload), &self.schemas, &self.prefix, origin),

@@ -18,11 +18,13 @@
 //! | [`lot`] | the records of one payload, gathered into objects |
 //! | [`key`] | where an object lies in the lake |
 //! | [`store`] | `PutObject`, never overwriting |
-//! | [`metrics`] | the one log line of an invocation, which carries the CloudWatch metrics |
+//! | [`metrics`] | the log line of an invocation, which carries the CloudWatch metrics |
+//! | [`sdk`] | what all AWS clients share |
+//! | [`time`] | times as the lake writes them |
 //! | [`handler`] | the walk itself, and the answers |
 //!
-//! Only [`event`], [`secrets`], [`store`] and [`metrics`] touch the world outside; the rest are pure functions of
-//! bytes and of a clock that is handed in.
+//! Only [`config`], [`secrets`], [`store`] and [`metrics`] touch the world outside; from [`signature`] to [`key`] all are
+//! pure functions of bytes and of a clock that is handed in.
 
 pub mod config;
 pub mod event;
