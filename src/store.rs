@@ -77,6 +77,7 @@ impl Store {
     ///
     /// The request is a CORS preflight: every other that the function's role could send would either write or be denied,
     /// and denials raise alarms of their own. Any answer will do. A failure is no matter: the first delivery tries again.
+    #[expect(clippy::missing_panics_doc, reason = "OPTIONS is a method")]
     pub async fn warm(&self) {
         let preflight = |request: &mut HttpRequest| {
             #[expect(clippy::expect_used, reason = "a method that is part of HTTP")]
