@@ -2,7 +2,8 @@
 //! reads and what the metrics of namespace `TracebitLake` are made from. What has a dimension cannot stand in it: each
 //! log type and each severity that was stored gets a short line of its own, before it.
 //!
-//! `StoreErrors` counts the deliveries that were answered with 503, be it for S3 or for the secret.
+//! `StoreErrors` counts the deliveries that were not stored at once, be it for S3 or for the secret; `Spilled` those of
+//! them that wait in the spill queue.
 
 use std::{
     collections::BTreeMap,
@@ -84,14 +85,18 @@ fn severity(raw: Option<&[u8]>) -> &'static str {
 pub enum Outcome {
     /// Everything is in the lake.
     Stored,
+    /// S3 did not take everything in time, and the delivery waits in the spill queue.
+    Queued,
     /// Not a `POST`.
     MethodNotAllowed,
     /// The signature is missing, malformed or wrong.
     Unauthorized,
     /// The secret could not be had.
     SecretUnavailable,
-    /// S3 did not take an object.
+    /// S3 did not take an object, nor did the spill queue, where there is one, take the delivery.
     StoreUnavailable,
+    /// A message of the spill queue is no delivery with a good signature.
+    MessageRefused,
 }
 
 /// What one invocation reports.
@@ -159,6 +164,7 @@ struct Line {
     #[metrics(unit = Millisecond, flags(NoMetric))]
     duration: Duration,
     unauthorized: Option<u64>,
+    spilled: Option<u64>,
     store_errors: Option<u64>,
     #[metrics(flatten)]
     delivery: Option<DeliveryLine>,
@@ -249,12 +255,15 @@ impl Metrics {
 impl Line {
     fn new(report: Report, timestamp: SystemTime) -> Self {
         let one_if = |condition: bool| condition.then_some(1);
-        let is_failed = matches!(report.outcome, Outcome::SecretUnavailable | Outcome::StoreUnavailable);
+        let is_failed =
+            matches!(report.outcome, Outcome::Queued | Outcome::SecretUnavailable | Outcome::StoreUnavailable);
         Self {
             timestamp,
             request_id: report.request_id,
             outcome: match report.outcome {
                 Outcome::Stored => "stored",
+                Outcome::Queued => "queued",
+                Outcome::MessageRefused => "message refused",
                 Outcome::MethodNotAllowed => "method not allowed",
                 Outcome::Unauthorized => "unauthorized",
                 Outcome::SecretUnavailable => "secret unavailable",
@@ -262,6 +271,7 @@ impl Line {
             },
             duration: report.duration,
             unauthorized: one_if(report.outcome == Outcome::Unauthorized),
+            spilled: one_if(report.outcome == Outcome::Queued),
             store_errors: one_if(is_failed),
             delivery: report.delivery.map(DeliveryLine::new),
         }

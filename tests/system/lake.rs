@@ -175,10 +175,13 @@ pub(crate) async fn bucket() -> S3 {
 /// The function in front of `s3`, perhaps not ready yet; `env` wins over what a lake has otherwise.
 pub(crate) async fn function(s3: &S3, env: &[(&str, &str)]) -> Function {
     let endpoint = s3.endpoint();
-    let mut all =
-        vec![("LAKE_BUCKET", BUCKET), ("TRACEBIT_SECRET", SECRET), ("AWS_ENDPOINT_URL_S3", endpoint.as_str())];
-    all.extend_from_slice(env);
+    let all = [&env_of(&endpoint)[..], env].concat();
     Function::start(BINARY, &all).await
+}
+
+/// What a lake's functions are told of an S3.
+pub(crate) fn env_of(s3_endpoint: &str) -> [(&'static str, &str); 3] {
+    [("LAKE_BUCKET", BUCKET), ("TRACEBIT_SECRET", SECRET), ("AWS_ENDPOINT_URL_S3", s3_endpoint)]
 }
 
 /// What makes a lake use the harness's Secrets Manager.

@@ -18,4 +18,5 @@ mod requests;
 mod samples;
 mod secrets;
 mod signatures;
+mod spill;
 mod store;
