@@ -20,3 +20,4 @@ mod secrets;
 mod signatures;
 mod spill;
 mod store;
+mod storm;
