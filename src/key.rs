@@ -41,8 +41,19 @@ impl Prefix {
     /// The key of the object with `id` in `table`, filed under the hour of `time`.
     #[must_use]
     pub fn key(&self, table: &str, time: DateTime<Utc>, id: RowId) -> String {
-        let hour = time.format("year=%Y/month=%m/day=%d/hour=%H");
-        format!("{}{table}/{hour}/{}-{id}.json", self.0, time.format("%Y%m%dT%H%M%SZ"))
+        format!("{}{}-{id}.json", self.partition(table, time), time.format("%Y%m%dT%H%M%SZ"))
+    }
+
+    /// What the keys of a table and hour have in common.
+    #[must_use]
+    pub fn partition(&self, table: &str, time: DateTime<Utc>) -> String {
+        format!("{}{}/", self.table(table), time.format("year=%Y/month=%m/day=%d/hour=%H"))
+    }
+
+    /// What the keys of a table have in common.
+    #[must_use]
+    pub fn table(&self, table: &str) -> String {
+        format!("{}{table}/", self.0)
     }
 }
 

@@ -14,6 +14,7 @@ mod lake;
 mod logs;
 mod payloads;
 mod records;
+mod redrive;
 mod requests;
 mod samples;
 mod secrets;
