@@ -1,0 +1,238 @@
+//! The configuration: environment variables, all read and checked at INIT.
+
+use std::{env, fmt};
+
+use crate::{
+    key::Prefix,
+    signature::{Secret, SecretTooShort},
+};
+
+/// `MAX_PAYLOAD_BYTES` where it is not set: 16 MiB.
+const DEFAULT_MAX_PAYLOAD_BYTES: usize = 16 * 1024 * 1024;
+
+/// Where the shared secret comes from.
+#[derive(Debug, Clone)]
+pub enum SecretSource {
+    /// `TRACEBIT_SECRET`: local runs and tests.
+    Fixed(Secret),
+    /// `TRACEBIT_SECRET_ARN`: a secret in Secrets Manager.
+    SecretsManager {
+        /// The secret's ARN.
+        arn: String,
+    },
+}
+
+/// What `p_source_id` and `p_source_label` say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    /// `SOURCE_ID`.
+    pub id: Option<String>,
+    /// `SOURCE_LABEL`, `tracebit` where it is not set.
+    pub label: String,
+}
+
+/// Everything that the function is told from outside, checked.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// `LAKE_BUCKET`.
+    pub bucket: String,
+    /// `LAKE_PREFIX`.
+    pub prefix: Prefix,
+    /// `TRACEBIT_SECRET` or `TRACEBIT_SECRET_ARN`.
+    pub secret: SecretSource,
+    /// `SOURCE_ID` and `SOURCE_LABEL`.
+    pub source: Source,
+    /// `MAX_PAYLOAD_BYTES`: the limit on a payload after decompression.
+    pub max_payload_bytes: usize,
+    /// Whether an endpoint override asks for path-style addresses, as S3-compatible servers need them.
+    pub path_style: bool,
+}
+
+/// Every mistake in the configuration, in one message that names the variables and shows no value.
+#[derive(Debug, PartialEq, Eq)]
+pub struct ConfigError(Vec<String>);
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the configuration cannot be used: {}", self.0.join("; "))
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+impl Config {
+    /// Reads the process's environment.
+    ///
+    /// # Errors
+    /// [`ConfigError`] with every mistake that was found.
+    pub fn from_env() -> Result<Self, ConfigError> {
+        Self::read(|name| env::var_os(name).map(|value| value.into_string().map_err(drop)).transpose())
+    }
+
+    /// Reads variables from `lookup`, which fails for a value that is not UTF-8. An empty value counts as unset.
+    ///
+    /// # Errors
+    /// [`ConfigError`] with every mistake that was found.
+    pub fn read(lookup: impl Fn(&str) -> Result<Option<String>, ()>) -> Result<Self, ConfigError> {
+        let mut vars = Vars { lookup, mistakes: Vec::new() };
+        let bucket = vars.required("LAKE_BUCKET", "the name of the bucket that the objects go to", bucket);
+        let prefix = vars.optional("LAKE_PREFIX", |text| Prefix::new(text).map_err(|error| error.to_string()));
+        let secret = vars.secret();
+        let source_id = vars.optional("SOURCE_ID", plain);
+        let source_label = vars.optional("SOURCE_LABEL", plain);
+        let max_payload_bytes = vars.optional("MAX_PAYLOAD_BYTES", positive);
+        let path_style = vars.get("AWS_ENDPOINT_URL").is_some() | vars.get("AWS_ENDPOINT_URL_S3").is_some();
+        match (bucket, secret) {
+            (Some(bucket), Some(secret)) if vars.mistakes.is_empty() => Ok(Self {
+                bucket,
+                prefix: prefix.unwrap_or_default(),
+                secret,
+                source: Source { id: source_id, label: source_label.unwrap_or_else(|| "tracebit".to_owned()) },
+                max_payload_bytes: max_payload_bytes.unwrap_or(DEFAULT_MAX_PAYLOAD_BYTES),
+                path_style,
+            }),
+            _ => Err(ConfigError(vars.mistakes)),
+        }
+    }
+}
+
+/// The variables, and the mistakes found in them so far.
+struct Vars<L> {
+    lookup: L,
+    mistakes: Vec<String>,
+}
+
+impl<L: Fn(&str) -> Result<Option<String>, ()>> Vars<L> {
+    fn get(&mut self, name: &str) -> Option<String> {
+        match (self.lookup)(name) {
+            Ok(value) => value.filter(|value| !value.is_empty()),
+            Err(()) => {
+                self.mistake(name, "not UTF-8");
+                None
+            }
+        }
+    }
+
+    fn optional<T>(&mut self, name: &str, read: impl Fn(&str) -> Result<T, String>) -> Option<T> {
+        let value = self.get(name)?;
+        read(&value).map_err(|problem| self.mistake(name, &problem)).ok()
+    }
+
+    fn required<T>(&mut self, name: &str, what: &str, read: impl Fn(&str) -> Result<T, String>) -> Option<T> {
+        let known_mistakes = self.mistakes.len();
+        let value = self.optional(name, read);
+        if value.is_none() && self.mistakes.len() == known_mistakes {
+            self.mistake(name, &format!("not set; set it to {what}"));
+        }
+        value
+    }
+
+    fn secret(&mut self) -> Option<SecretSource> {
+        let known_mistakes = self.mistakes.len();
+        let fixed = self
+            .optional("TRACEBIT_SECRET", |text| Secret::new(text).map_err(|error: SecretTooShort| error.to_string()));
+        let arn = self.optional("TRACEBIT_SECRET_ARN", secret_arn);
+        if self.mistakes.len() > known_mistakes {
+            return None;
+        }
+        match (fixed, arn) {
+            (Some(secret), None) => Some(SecretSource::Fixed(secret)),
+            (None, Some(arn)) => Some(SecretSource::SecretsManager { arn }),
+            (fixed, _) => {
+                let found = if fixed.is_some() { "both are set" } else { "neither is set" };
+                self.mistake("TRACEBIT_SECRET_ARN, TRACEBIT_SECRET", &format!("{found}; set one of the two"));
+                None
+            }
+        }
+    }
+
+    fn mistake(&mut self, name: &str, problem: &str) {
+        self.mistakes.push(format!("{name}: {problem}"));
+    }
+}
+
+/// Bucket names (S3's rules of today and of before 2018) and access point ARNs; S3 itself knows the finer points.
+fn bucket(text: &str) -> Result<String, String> {
+    let is_fit = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
+    if text.starts_with("arn:") || ((3..=255).contains(&text.len()) && text.bytes().all(is_fit)) {
+        Ok(text.to_owned())
+    } else {
+        Err("not a bucket name: expected 3 to 63 lower-case letters, digits, dots and hyphens".to_owned())
+    }
+}
+
+fn secret_arn(text: &str) -> Result<String, String> {
+    if text.starts_with("arn:") && text.contains(":secretsmanager:") {
+        Ok(text.to_owned())
+    } else {
+        Err("expected the ARN of a Secrets Manager secret, arn:…:secretsmanager:…".to_owned())
+    }
+}
+
+fn positive(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|number| *number > 0).ok_or_else(|| "expected a whole number of bytes above 0".to_owned())
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "every reader of a variable has the same shape")]
+fn plain(text: &str) -> Result<String, String> {
+    Ok(text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECRET: &str = "a secret for unit tests";
+    const ARN: &str = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:tracebit-AbCdEf";
+
+    fn read(vars: &[(&str, &str)]) -> Result<Config, String> {
+        Config::read(|name| Ok(vars.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())))
+            .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn defaults_are_the_contracts() {
+        let config = read(&[("LAKE_BUCKET", "lake"), ("TRACEBIT_SECRET", SECRET), ("SOURCE_ID", "")]).unwrap();
+        assert_eq!(config.prefix, Prefix::default());
+        assert_eq!(config.source, Source { id: None, label: "tracebit".to_owned() });
+        assert_eq!(config.max_payload_bytes, 16_777_216);
+        assert!(!config.path_style);
+    }
+
+    #[test]
+    fn an_endpoint_override_means_path_style() {
+        for name in ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"] {
+            let config = read(&[("LAKE_BUCKET", "lake"), ("TRACEBIT_SECRET_ARN", ARN), (name, "http://127.0.0.1:1")]);
+            assert!(config.unwrap().path_style);
+        }
+    }
+
+    #[test]
+    fn every_mistake_is_in_one_message_and_no_value_is() {
+        let message =
+            read(&[("LAKE_PREFIX", "my logs"), ("TRACEBIT_SECRET", "tooshort"), ("MAX_PAYLOAD_BYTES", "16MB")])
+                .unwrap_err();
+        for name in ["LAKE_BUCKET: not set", "LAKE_PREFIX: expected", "TRACEBIT_SECRET: shorter", "MAX_PAYLOAD_BYTES: "]
+        {
+            assert!(message.contains(name), "{name} in {message}");
+        }
+        for value in ["my logs", "tooshort", "16MB"] {
+            assert!(!message.contains(value), "{value} in {message}");
+        }
+    }
+
+    #[test]
+    fn exactly_one_source_of_the_secret() {
+        let bucket = ("LAKE_BUCKET", "lake");
+        assert!(read(&[bucket]).unwrap_err().contains("neither is set"));
+        let both = [bucket, ("TRACEBIT_SECRET", SECRET), ("TRACEBIT_SECRET_ARN", ARN)];
+        assert!(read(&both).unwrap_err().contains("both are set"));
+        assert!(read(&[bucket, ("TRACEBIT_SECRET_ARN", "tracebit")]).unwrap_err().contains("expected the ARN"));
+    }
+
+    #[test]
+    fn values_that_are_not_utf_8_are_mistakes() {
+        let error = Config::read(|_| Err(())).unwrap_err().to_string();
+        assert!(error.contains("LAKE_BUCKET: not UTF-8; LAKE_PREFIX: not UTF-8"), "{error}");
+    }
+}

@@ -1,0 +1,271 @@
+//! The one log line of an invocation. It is in CloudWatch's embedded metric format, so that the same line is what a
+//! person reads and what the metrics of namespace `TracebitLake` are made from; two short lines more for the metrics
+//! that have a dimension.
+
+use std::{
+    collections::BTreeMap,
+    io,
+    time::{Duration, SystemTime},
+};
+
+use metrique::{
+    CloseValue as _, RootEntry,
+    emf::{Emf, flags::NoMetric},
+    unit::{Byte, Millisecond},
+    unit_of_work::metrics,
+    writer::{AnyEntrySink as _, FormatExt as _, sink::AnyFlushImmediately},
+};
+
+use crate::schema::Log;
+
+/// The namespace of all metrics.
+pub const NAMESPACE: &str = "TracebitLake";
+
+/// The log types that have metrics of their own.
+const ALERT: &str = "Tracebit.Alert";
+const HEALTH_CHECK: &str = "Tracebit.HealthCheck";
+
+/// The values of dimension `Severity`: those that Tracebit has, and two for the rest, for a dimension must not grow
+/// with what is sent.
+const SEVERITIES: [&str; 5] = ["Info", "Low", "Medium", "High", "Critical"];
+const OTHER_SEVERITY: &str = "Other";
+
+/// A line holds this many keys at most.
+const MAX_KEYS: usize = 20;
+
+/// What the metrics count of logs.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Logs by log type.
+    pub logs: BTreeMap<String, u64>,
+    /// Alerts by severity.
+    pub alerts: BTreeMap<&'static str, u64>,
+    /// Health checks.
+    pub health_checks: u64,
+    /// Health checks that say `is_healthy: false`.
+    pub unhealthy: u64,
+}
+
+impl Tally {
+    /// Counts one log.
+    pub fn add(&mut self, log: &Log<'_>) {
+        let log_type = log.schema.log_type.as_str();
+        match self.logs.get_mut(log_type) {
+            Some(count) => *count += 1,
+            None => drop(self.logs.insert(log_type.to_owned(), 1)),
+        }
+        match log_type {
+            ALERT => *self.alerts.entry(severity(log.severity)).or_default() += 1,
+            HEALTH_CHECK => {
+                self.health_checks += 1;
+                self.unhealthy += u64::from(log.is_healthy == Some(b"false"));
+            }
+            _ => {}
+        }
+    }
+
+    /// Counts what `other` has counted.
+    pub fn merge(&mut self, other: &Self) {
+        for (log_type, count) in &other.logs {
+            *self.logs.entry(log_type.clone()).or_default() += count;
+        }
+        for (severity, count) in &other.alerts {
+            *self.alerts.entry(severity).or_default() += count;
+        }
+        self.health_checks += other.health_checks;
+        self.unhealthy += other.unhealthy;
+    }
+}
+
+fn severity(raw: Option<&[u8]>) -> &'static str {
+    let text: Option<&str> = raw.and_then(|raw| serde_json::from_slice(raw).ok());
+    SEVERITIES
+        .into_iter()
+        .find(|known| text.is_some_and(|text| text.eq_ignore_ascii_case(known)))
+        .unwrap_or(OTHER_SEVERITY)
+}
+
+/// How an invocation ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// Everything is in the lake.
+    Stored,
+    /// Not a `POST`.
+    MethodNotAllowed,
+    /// The signature is missing, malformed or wrong.
+    Unauthorized,
+    /// The secret could not be had.
+    SecretUnavailable,
+    /// S3 did not take an object.
+    StoreUnavailable,
+}
+
+/// What one invocation reports.
+#[derive(Debug)]
+pub struct Report {
+    /// Lambda's request id.
+    pub request_id: String,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// From the event to the answer.
+    pub duration: Duration,
+    /// What was done with a payload whose signature held.
+    pub delivery: Option<Delivery>,
+}
+
+/// What was done with a payload whose signature held.
+#[derive(Debug, Clone, Default)]
+pub struct Delivery {
+    /// The body as it was sent, in bytes.
+    pub payload_bytes: usize,
+    /// The keys of all objects.
+    pub keys: Vec<String>,
+    /// Logs in new objects.
+    pub stored: usize,
+    /// What is in the new objects.
+    pub tally: Tally,
+    /// Logs that were there already, or came twice.
+    pub duplicates: usize,
+    /// Classification failures.
+    pub failures: usize,
+    /// How long S3 took.
+    pub store_latency: Duration,
+}
+
+#[metrics(rename_all = "PascalCase")]
+struct Line {
+    #[metrics(timestamp)]
+    timestamp: SystemTime,
+    request_id: String,
+    outcome: &'static str,
+    #[metrics(unit = Millisecond, flags(NoMetric))]
+    duration: Duration,
+    unauthorized: Option<u64>,
+    store_errors: Option<u64>,
+    #[metrics(flatten)]
+    delivery: Option<DeliveryLine>,
+}
+
+#[metrics(subfield_owned, rename_all = "PascalCase")]
+struct DeliveryLine {
+    #[metrics(unit = Byte)]
+    payload_bytes: u64,
+    #[metrics(flags(NoMetric))]
+    stored: u64,
+    duplicates: u64,
+    classification_failures: u64,
+    health_checks: u64,
+    unhealthy_health_checks: u64,
+    #[metrics(unit = Millisecond)]
+    store_latency: Duration,
+    keys: Vec<String>,
+    #[metrics(flags(NoMetric))]
+    more_keys: Option<u64>,
+}
+
+#[metrics(rename_all = "PascalCase", emf::dimension_sets = [["LogType"]])]
+struct ByLogType {
+    #[metrics(timestamp)]
+    timestamp: SystemTime,
+    log_type: String,
+    logs_stored: u64,
+}
+
+#[metrics(rename_all = "PascalCase", emf::dimension_sets = [["Severity"]])]
+struct BySeverity {
+    #[metrics(timestamp)]
+    timestamp: SystemTime,
+    severity: &'static str,
+    alerts_stored: u64,
+}
+
+/// Writes reports to standard output, where Lambda and CloudWatch pick them up.
+pub struct Metrics(Box<dyn Fn(Report) + Send + Sync>);
+
+impl std::fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Metrics")
+    }
+}
+
+impl Metrics {
+    /// Lines to standard output, each flushed at once: Lambda may freeze the process after the answer.
+    #[must_use]
+    pub fn to_stdout() -> Self {
+        Self::to_writer(io::stdout)
+    }
+
+    /// No lines at all: for the local mode, whose output is made for a person.
+    #[must_use]
+    pub fn none() -> Self {
+        Self(Box::new(drop))
+    }
+
+    fn to_writer<W: io::Write + 'static>(writer: impl Fn() -> W + Send + Sync + 'static) -> Self {
+        let format = Emf::builder(NAMESPACE.to_owned(), vec![vec![]]).build();
+        let sink = AnyFlushImmediately::new(format.output_to_makewriter(writer));
+        Self(Box::new(move |report| {
+            let timestamp = SystemTime::now();
+            if let Some(delivery) = &report.delivery {
+                for (log_type, count) in &delivery.tally.logs {
+                    let line = ByLogType { timestamp, log_type: log_type.clone(), logs_stored: *count };
+                    sink.append_any(RootEntry::new(line.close()));
+                }
+                for (severity, count) in &delivery.tally.alerts {
+                    let line = BySeverity { timestamp, severity, alerts_stored: *count };
+                    sink.append_any(RootEntry::new(line.close()));
+                }
+            }
+            sink.append_any(RootEntry::new(Line::new(report, timestamp).close()));
+        }))
+    }
+
+    /// Writes the report of one invocation.
+    pub fn write(&self, report: Report) {
+        (self.0)(report);
+    }
+}
+
+impl Line {
+    fn new(report: Report, timestamp: SystemTime) -> Self {
+        let one_if = |condition: bool| condition.then_some(1);
+        let is_failed = matches!(report.outcome, Outcome::SecretUnavailable | Outcome::StoreUnavailable);
+        Self {
+            timestamp,
+            request_id: report.request_id,
+            outcome: match report.outcome {
+                Outcome::Stored => "stored",
+                Outcome::MethodNotAllowed => "method not allowed",
+                Outcome::Unauthorized => "unauthorized",
+                Outcome::SecretUnavailable => "secret unavailable",
+                Outcome::StoreUnavailable => "store unavailable",
+            },
+            duration: report.duration,
+            unauthorized: one_if(report.outcome == Outcome::Unauthorized),
+            store_errors: one_if(is_failed),
+            delivery: report.delivery.map(DeliveryLine::new),
+        }
+    }
+}
+
+impl DeliveryLine {
+    fn new(mut delivery: Delivery) -> Self {
+        let more_keys = delivery.keys.len().saturating_sub(MAX_KEYS);
+        delivery.keys.truncate(MAX_KEYS);
+        Self {
+            payload_bytes: count(delivery.payload_bytes),
+            stored: count(delivery.stored),
+            duplicates: count(delivery.duplicates),
+            classification_failures: count(delivery.failures),
+            health_checks: delivery.tally.health_checks,
+            unhealthy_health_checks: delivery.tally.unhealthy,
+            store_latency: delivery.store_latency,
+            keys: delivery.keys,
+            more_keys: (more_keys > 0).then(|| count(more_keys)),
+        }
+    }
+}
+
+fn count(number: usize) -> u64 {
+    u64::try_from(number).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,218 @@
+//! The schema language: Panther's YAML, read strictly, so that a slip of the pen in a schema is an error.
+//!
+//! Source of the rules: Panther's documentation, "Writing schemas" and "Log schema reference".
+
+use serde::Deserialize;
+
+use super::Schema;
+use crate::indicator::Indicator;
+
+/// A member of an object, as the schema knows it.
+#[derive(Debug, Clone)]
+pub struct Field {
+    /// The member's name.
+    pub name: String,
+    /// Whether a log without it, or with null, is a violation.
+    pub required: bool,
+    /// What it is, in a sentence; empty where the schema says nothing.
+    pub description: String,
+    /// What its value must be.
+    pub rule: Rule,
+}
+
+/// What a value must be, and what is taken from it.
+#[derive(Debug, Clone)]
+pub struct Rule {
+    /// The value's type.
+    pub kind: Type,
+    /// The only values that are allowed; any where empty.
+    pub allow: Vec<String>,
+    /// The indicators that the value is.
+    pub indicators: Vec<Indicator>,
+    /// Whether the value is the log's event time.
+    pub is_event_time: bool,
+}
+
+/// The types of the schema language.
+#[derive(Debug, Clone)]
+pub enum Type {
+    /// A JSON string, number or boolean.
+    String,
+    /// A whole number of so many bits: 16 (`smallint`), 32 (`int`) or 64 (`bigint`).
+    Integer(u32),
+    /// A number.
+    Float,
+    /// `true` or `false`.
+    Boolean,
+    /// An RFC 3339 text.
+    Timestamp,
+    /// Any JSON value.
+    Json,
+    /// An object; members that the schema does not know are allowed.
+    Object(Vec<Field>),
+    /// An array, each of its elements by the rule.
+    Array(Box<Rule>),
+}
+
+/// The field called `name`.
+pub(super) fn find<'a>(fields: &'a [Field], name: &str) -> Option<&'a Field> {
+    fields.iter().find(|field| field.name == name)
+}
+
+/// Reads one schema file.
+pub(super) fn parse(text: &str) -> Result<Schema, String> {
+    let file: SchemaFile = serde_saphyr::from_str(text).map_err(|error| error.to_string())?;
+    let schema = Schema {
+        log_type: file.schema,
+        description: file.description,
+        version: file.version,
+        fields: fields(file.fields)?,
+    };
+    let event_times: Vec<_> = schema.fields.iter().filter(|field| field.rule.is_event_time).collect();
+    match event_times.as_slice() {
+        [one] if one.required && matches!(one.rule.kind, Type::Timestamp) => Ok(schema),
+        _ => Err("exactly one top-level field, a required timestamp, must have isEventTime".to_owned()),
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct SchemaFile {
+    schema: String,
+    description: String,
+    #[serde(rename = "referenceURL")]
+    _reference_url: Option<String>,
+    version: u32,
+    fields: Vec<FieldFile>,
+}
+
+// `deny_unknown_fields` does not go together with `flatten`, hence one struct for what stands in a field and in an
+// array's element.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct FieldFile {
+    name: Option<String>,
+    #[serde(rename = "type")]
+    kind: String,
+    #[serde(default)]
+    required: bool,
+    #[serde(default)]
+    description: String,
+    #[serde(default)]
+    fields: Vec<FieldFile>,
+    element: Option<Box<FieldFile>>,
+    #[serde(default)]
+    indicators: Vec<Indicator>,
+    #[serde(default)]
+    time_formats: Vec<TimeFormat>,
+    #[serde(default)]
+    is_event_time: bool,
+    #[serde(default)]
+    validate: Validate,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum TimeFormat {
+    Rfc3339,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Validate {
+    allow: Vec<String>,
+}
+
+fn fields(files: Vec<FieldFile>) -> Result<Vec<Field>, String> {
+    let mut fields: Vec<Field> = Vec::with_capacity(files.len());
+    for mut file in files {
+        let name = file.name.take().ok_or("a field needs a name")?;
+        if find(&fields, &name).is_some() {
+            return Err(format!("{name}: named twice"));
+        }
+        let (required, description) = (file.required, std::mem::take(&mut file.description));
+        let rule = rule(file).map_err(|problem| format!("{name}: {problem}"))?;
+        fields.push(Field { name, required, description, rule });
+    }
+    Ok(fields)
+}
+
+fn rule(file: FieldFile) -> Result<Rule, String> {
+    let kind = match (file.kind.as_str(), file.element) {
+        ("array", Some(element)) if element.name.is_none() => Type::Array(Box::new(rule(*element)?)),
+        ("array", _) => return Err("an array needs an element, without a name".to_owned()),
+        (_, Some(_)) => return Err("only an array has an element".to_owned()),
+        ("object", None) => Type::Object(fields(file.fields)?),
+        (_, None) if !file.fields.is_empty() => return Err("only an object has fields".to_owned()),
+        ("timestamp", None) if file.time_formats.is_empty() => {
+            return Err("a timestamp needs timeFormats: [rfc3339]".to_owned());
+        }
+        (name, None) => scalar(name)?,
+    };
+    let is_text = matches!(kind, Type::String);
+    if !is_text && !(file.indicators.is_empty() && file.validate.allow.is_empty()) {
+        return Err("only a string has indicators or validate".to_owned());
+    }
+    if !matches!(kind, Type::Timestamp) && (file.is_event_time || !file.time_formats.is_empty()) {
+        return Err("only a timestamp has timeFormats or isEventTime".to_owned());
+    }
+    Ok(Rule { kind, allow: file.validate.allow, indicators: file.indicators, is_event_time: file.is_event_time })
+}
+
+fn scalar(name: &str) -> Result<Type, String> {
+    Ok(match name {
+        "string" => Type::String,
+        "smallint" => Type::Integer(16),
+        "int" => Type::Integer(32),
+        "bigint" => Type::Integer(64),
+        "float" => Type::Float,
+        "boolean" => Type::Boolean,
+        "timestamp" => Type::Timestamp,
+        "json" => Type::Json,
+        other => return Err(format!("type {other:?} is not one of the schema language's")),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse;
+
+    /// A whole schema around the given fields.
+    fn schema(fields: &str) -> Result<super::Schema, String> {
+        parse(&format!(
+            "schema: A.B\ndescription: d\nversion: 1\nfields:\n- {{name: t, type: timestamp, timeFormats: [rfc3339], \
+             isEventTime: true, required: true}}\n{fields}"
+        ))
+    }
+
+    #[test]
+    fn slips_are_errors_that_name_the_field() {
+        for (fields, expected) in [
+            ("- {name: a, type: text}", "a: type \"text\""),
+            ("- {name: a, type: string, requird: true}", "requird"),
+            ("- {name: a, type: string}\n- {name: a, type: string}", "a: named twice"),
+            ("- {name: a, type: array}", "a: an array needs an element"),
+            ("- {name: a, type: string, element: {type: string}}", "a: only an array"),
+            ("- {name: a, type: string, fields: [{name: b, type: string}]}", "a: only an object"),
+            ("- {name: a, type: timestamp}", "a: a timestamp needs timeFormats"),
+            ("- {name: a, type: timestamp, timeFormats: [unix]}", "unix"),
+            ("- {name: a, type: boolean, indicators: [ip]}", "a: only a string has indicators"),
+            ("- {name: a, type: string, indicators: [ipp]}", "ipp"),
+            ("- {name: a, type: string, isEventTime: true}", "a: only a timestamp"),
+            ("- {name: a, type: timestamp, timeFormats: [rfc3339], isEventTime: true}", "exactly one"),
+            ("- {name: o, type: object, fields: [{name: a, type: nope}]}", "o: a: type"),
+            ("- {type: string}", "a field needs a name"),
+        ] {
+            let error = schema(fields).expect_err(fields);
+            assert!(error.contains(expected), "{fields}: {error}");
+        }
+    }
+
+    #[test]
+    fn every_type_of_the_language_is_read() {
+        let fields: String = ["string", "smallint", "int", "bigint", "float", "boolean", "json", "object"]
+            .map(|kind| format!("- {{name: {kind}, type: {kind}}}\n"))
+            .concat();
+        assert_eq!(schema(&fields).unwrap().fields.len(), 9);
+    }
+}

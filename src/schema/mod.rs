@@ -1,0 +1,136 @@
+//! Schemas in Panther's schema language, embedded from `schemas/*.yml`: the single source of truth for
+//! classification, validation and indicators, and for the columns and tables that the docs and the template show.
+
+mod language;
+mod walk;
+
+use std::{collections::BTreeMap, fmt};
+
+pub use language::{Field, Rule, Type};
+pub use walk::{Log, Violation};
+
+/// The member that tells the log types apart, as a path.
+pub const DISCRIMINATOR: [&str; 2] = ["discriminator", "type"];
+
+/// Every `schemas/*.yml`, as (file name, text); `build.rs` writes the list.
+const EMBEDDED: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/schemas.rs"));
+
+/// A log type: its name, its table and its fields.
+#[derive(Debug, Clone)]
+pub struct Schema {
+    /// The log type's name, such as `Tracebit.Alert`.
+    pub log_type: String,
+    /// What the log type is, in a sentence.
+    pub description: String,
+    /// `p_schema_version` of its records.
+    pub version: u32,
+    /// The log's top-level fields.
+    pub fields: Vec<Field>,
+}
+
+impl Schema {
+    /// The log type's table: its name in lower case, with `_` for `.`.
+    #[must_use]
+    pub fn table(&self) -> String {
+        self.log_type.to_lowercase().replace('.', "_")
+    }
+
+    /// The values of [`DISCRIMINATOR`] that name this schema.
+    fn discriminators(&self) -> &[String] {
+        let [object, member] = DISCRIMINATOR;
+        language::find(&self.fields, object)
+            .and_then(|field| match &field.rule.kind {
+                Type::Object(fields) => language::find(fields, member),
+                _ => None,
+            })
+            .map_or(&[], |field| &field.rule.allow)
+    }
+}
+
+/// The schemas that logs are classified by.
+#[derive(Debug, Clone)]
+pub struct Schemas {
+    all: Vec<Schema>,
+    by_discriminator: BTreeMap<String, usize>,
+}
+
+/// A schema file cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("schemas/{file}: {problem}")]
+pub struct SchemaError {
+    file: String,
+    problem: String,
+}
+
+impl Schemas {
+    /// The schemas that are part of this program.
+    ///
+    /// # Errors
+    /// When one is not in the schema language; a test keeps that from being released.
+    pub fn embedded() -> Result<Self, SchemaError> {
+        Self::load(EMBEDDED)
+    }
+
+    /// Reads schemas from (file name, text) pairs.
+    ///
+    /// # Errors
+    /// When a text is not in the schema language, or two schemas are chosen by the same discriminator.
+    pub fn load(files: &[(&str, &str)]) -> Result<Self, SchemaError> {
+        let mut schemas = Self { all: Vec::new(), by_discriminator: BTreeMap::new() };
+        for (file, text) in files {
+            let error = |problem| SchemaError { file: (*file).to_owned(), problem };
+            let schema = language::parse(text).map_err(error)?;
+            if schema.discriminators().is_empty() {
+                return Err(error(format!(
+                    "{} needs validate.allow with the values that choose it",
+                    DISCRIMINATOR.join(".")
+                )));
+            }
+            for value in schema.discriminators() {
+                if schemas.by_discriminator.insert(value.clone(), schemas.all.len()).is_some() {
+                    return Err(error(format!("{} {value:?} is taken by another schema", DISCRIMINATOR.join("."))));
+                }
+            }
+            schemas.all.push(schema);
+        }
+        Ok(schemas)
+    }
+
+    /// All schemas, in the order of their files.
+    pub fn iter(&self) -> impl Iterator<Item = &Schema> {
+        self.all.iter()
+    }
+
+    fn named_by(&self, discriminator: &str) -> Option<&Schema> {
+        self.by_discriminator.get(discriminator).and_then(|index| self.all.get(*index))
+    }
+
+    /// Finds the schema that `text`, one JSON value, names, and checks it against that schema.
+    ///
+    /// # Errors
+    /// [`Unclassified`] when it names none or violates it.
+    pub fn classify<'a>(&'a self, text: &'a [u8]) -> Result<Log<'a>, Unclassified<'a>> {
+        let schema = walk::discriminator(text)
+            .and_then(|value| {
+                self.named_by(&value)
+                    .ok_or_else(|| Violation::unknown_discriminator(&value, self.by_discriminator.keys()))
+            })
+            .map_err(|violation| Unclassified { schema: None, violation })?;
+        walk::check(text, schema).map_err(|violation| Unclassified { schema: Some(schema), violation })
+    }
+}
+
+/// A log that fits no schema.
+#[derive(Debug)]
+pub struct Unclassified<'a> {
+    /// The schema that its discriminator names, if any.
+    pub schema: Option<&'a Schema>,
+    /// What was wrong with it.
+    pub violation: Violation,
+}
+
+impl fmt::Display for Unclassified<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.violation.fmt(f)
+    }
+}

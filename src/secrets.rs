@@ -1,0 +1,216 @@
+//! The shared secret, and its rotation.
+//!
+//! Secrets Manager's versions staged `AWSCURRENT` and `AWSPREVIOUS` both verify, so that Tracebit's side and this one
+//! need not change in the same moment.
+
+use std::time::{Duration, SystemTime};
+
+use aws_config::SdkConfig;
+use aws_sdk_secretsmanager::{
+    Client,
+    error::{DisplayErrorContext, ProvideErrorMetadata as _, SdkError},
+    operation::get_secret_value::GetSecretValueError,
+};
+use tokio::{
+    sync::Mutex,
+    time::{Instant, timeout_at},
+};
+
+use crate::{
+    config::SecretSource,
+    signature::{Secret, Signature, Verified, verify},
+};
+
+/// How long fetched secrets are used.
+const CACHED_FOR: Duration = Duration::from_mins(10);
+
+/// How long after a refetch for a signature that did not verify there is no other.
+const REFETCH_PAUSE: Duration = Duration::from_mins(1);
+
+/// The secret could not be had.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum SecretError {
+    /// Secrets Manager could not be reached in time, or refused.
+    #[error("GetSecretValue failed: {0}")]
+    Unavailable(String),
+    /// The version staged `AWSCURRENT` is no secret that can be used.
+    #[error("the secret's current version cannot be used: {0}")]
+    Unusable(String),
+}
+
+/// Where signatures are checked.
+#[derive(Debug)]
+pub struct Secrets(Kind);
+
+#[derive(Debug)]
+enum Kind {
+    Fixed(Secret),
+    Managed(Managed),
+}
+
+#[derive(Debug)]
+struct Managed {
+    client: Client,
+    arn: String,
+    cache: Mutex<Cache>,
+}
+
+/// Wall-clock times, for Lambda freezes the process between invocations and monotonic clocks may stand still.
+#[derive(Debug, Default)]
+struct Cache {
+    secrets: Vec<Secret>,
+    fetched: Option<SystemTime>,
+    refetched: Option<SystemTime>,
+    /// Whether the last fetch failed, so that nobody knows whether the cached secrets are still the right ones.
+    is_in_doubt: bool,
+}
+
+impl Secrets {
+    /// Secrets from where the configuration says.
+    #[must_use]
+    pub fn new(sdk: &SdkConfig, source: SecretSource) -> Self {
+        Self(match source {
+            SecretSource::Fixed(secret) => Kind::Fixed(secret),
+            SecretSource::SecretsManager { arn } => {
+                Kind::Managed(Managed { client: Client::new(sdk), arn, cache: Mutex::default() })
+            }
+        })
+    }
+
+    /// Fetches the secret at INIT, so that the first delivery need not.
+    ///
+    /// # Errors
+    /// [`SecretError::Unusable`] alone. That Secrets Manager cannot be reached is no mistake in the configuration; the
+    /// first delivery tries again.
+    pub async fn warm(&self) -> Result<(), SecretError> {
+        let Kind::Managed(managed) = &self.0 else { return Ok(()) };
+        match managed.fetch(&mut *managed.cache.lock().await, SystemTime::now()).await {
+            Err(error @ SecretError::Unavailable(_)) => {
+                tracing::warn!("the secret could not be fetched at start-up; the first delivery tries again: {error}");
+                Ok(())
+            }
+            other => other,
+        }
+    }
+
+    /// Checks the signature of `body` and fails by `until`. `None` when it does not hold.
+    ///
+    /// # Errors
+    /// [`SecretError`] when the secrets that are at hand are not known to be the right ones.
+    pub async fn verify<'a>(
+        &self,
+        body: &'a [u8],
+        signature: &Signature,
+        until: Instant,
+    ) -> Result<Option<Verified<'a>>, SecretError> {
+        match &self.0 {
+            Kind::Fixed(secret) => Ok(verify(body, signature, std::slice::from_ref(secret))),
+            Kind::Managed(managed) => timeout_at(until, managed.verify(body, signature))
+                .await
+                .unwrap_or_else(|_| Err(SecretError::Unavailable("no answer in the time that was left".to_owned()))),
+        }
+    }
+}
+
+impl Managed {
+    async fn verify<'a>(&self, body: &'a [u8], signature: &Signature) -> Result<Option<Verified<'a>>, SecretError> {
+        let mut cache = self.cache.lock().await;
+        let now = SystemTime::now();
+        if !cache.is_fresh(now) {
+            self.fetch(&mut cache, now).await?;
+        }
+        if let Some(verified) = verify(body, signature, &cache.secrets) {
+            return Ok(Some(verified));
+        }
+        // The secret may have been rotated since it was fetched.
+        if cache.may_refetch(now) {
+            cache.refetched = Some(now);
+            self.fetch(&mut cache, now).await?;
+            return Ok(verify(body, signature, &cache.secrets));
+        }
+        if cache.is_in_doubt {
+            return Err(SecretError::Unavailable("the last attempt failed less than a minute ago".to_owned()));
+        }
+        Ok(None)
+    }
+
+    async fn fetch(&self, cache: &mut Cache, now: SystemTime) -> Result<(), SecretError> {
+        // In doubt until the answers are there, also when the time runs out while waiting for them.
+        cache.is_in_doubt = true;
+        let (current, previous) = tokio::join!(self.version("AWSCURRENT"), self.version("AWSPREVIOUS"));
+        let mut secrets =
+            vec![current?.ok_or_else(|| SecretError::Unusable("it has no version AWSCURRENT".to_owned()))?];
+        match previous {
+            Ok(previous) => secrets.extend(previous),
+            Err(SecretError::Unusable(problem)) => {
+                tracing::warn!("the secret's previous version is not used: {problem}")
+            }
+            Err(unavailable) => return Err(unavailable),
+        }
+        *cache = Cache { secrets, fetched: Some(now), is_in_doubt: false, ..*cache };
+        Ok(())
+    }
+
+    /// The version with this staging label; `None` where there is none.
+    async fn version(&self, stage: &str) -> Result<Option<Secret>, SecretError> {
+        let result = self.client.get_secret_value().secret_id(&self.arn).version_stage(stage).send().await;
+        let output = match result {
+            Ok(output) => output,
+            Err(error) if is_missing_version(&error) && stage == "AWSPREVIOUS" => return Ok(None),
+            Err(error) => return Err(SecretError::Unavailable(describe(&error))),
+        };
+        let text = output
+            .secret_string()
+            .ok_or_else(|| SecretError::Unusable("binary, expected a plain string".to_owned()))?;
+        Secret::new(text).map(Some).map_err(|error| SecretError::Unusable(error.to_string()))
+    }
+}
+
+impl Cache {
+    fn is_fresh(&self, now: SystemTime) -> bool {
+        is_within(self.fetched, now, CACHED_FOR)
+    }
+
+    fn may_refetch(&self, now: SystemTime) -> bool {
+        !is_within(self.refetched, now, REFETCH_PAUSE)
+    }
+}
+
+/// Whether `then` lies less than `span` before `now`; a clock that was set back makes it false.
+fn is_within(then: Option<SystemTime>, now: SystemTime, span: Duration) -> bool {
+    then.is_some_and(|then| now.duration_since(then).is_ok_and(|age| age < span))
+}
+
+fn is_missing_version(error: &SdkError<GetSecretValueError>) -> bool {
+    error.as_service_error().is_some_and(GetSecretValueError::is_resource_not_found_exception)
+}
+
+/// The service's code and message, which hold nothing of the secret.
+fn describe(error: &SdkError<GetSecretValueError>) -> String {
+    match error.as_service_error() {
+        Some(service) => {
+            format!("{}: {}", service.code().unwrap_or("no code"), service.message().unwrap_or("no message"))
+        }
+        None => DisplayErrorContext(error).to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cache_lives_ten_minutes_and_refetches_once_a_minute() {
+        let start = SystemTime::UNIX_EPOCH + Duration::from_hours(1);
+        let cache = Cache { fetched: Some(start), refetched: Some(start), ..Cache::default() };
+        for (seconds, is_fresh, may_refetch) in
+            [(0, true, false), (59, true, false), (60, true, true), (599, true, true), (600, false, true)]
+        {
+            let now = start + Duration::from_secs(seconds);
+            assert_eq!((cache.is_fresh(now), cache.may_refetch(now)), (is_fresh, may_refetch), "after {seconds} s");
+        }
+        let before = start - Duration::from_secs(1);
+        assert_eq!((cache.is_fresh(before), cache.may_refetch(before)), (false, true), "a clock that was set back");
+        assert_eq!((Cache::default().is_fresh(start), Cache::default().may_refetch(start)), (false, true));
+    }
+}

@@ -1,0 +1,252 @@
+//! The signature of a delivery: HMAC-SHA256 over the body's bytes as they were sent.
+//!
+//! Tracebit's documentation names the header and the algorithm but not the encoding of the 32 bytes, so every usual
+//! one is read. The comparison is made on the decoded bytes, in constant time, by the `hmac` crate.
+
+use std::fmt;
+
+use data_encoding::{BASE64_NOPAD, BASE64URL_NOPAD, HEXLOWER_PERMISSIVE};
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use http::HeaderMap;
+use sha2::Sha256;
+use zeroize::Zeroizing;
+
+/// The header that carries the signature.
+pub const HEADER: &str = "x-tracebit-signature-256";
+
+/// The shortest secret that is taken, in bytes: half the key length that HMAC-SHA256 can use to the full.
+pub const MIN_SECRET_BYTES: usize = 16;
+
+/// The secret that Tracebit and this function share. Its bytes are wiped when it is dropped and never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(Zeroizing<Vec<u8>>);
+
+/// The secret has fewer than [`MIN_SECRET_BYTES`] bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("shorter than {MIN_SECRET_BYTES} bytes: use a longer secret, in Tracebit and here")]
+pub struct SecretTooShort;
+
+impl Secret {
+    /// Takes the UTF-8 bytes of `text`, less one trailing newline (`\n` or `\r\n`), as files and shells add one.
+    ///
+    /// # Errors
+    /// When fewer than [`MIN_SECRET_BYTES`] bytes are left.
+    pub fn new(text: &str) -> Result<Self, SecretTooShort> {
+        let text = text.strip_suffix('\n').unwrap_or(text);
+        let text = text.strip_suffix('\r').unwrap_or(text);
+        if text.len() < MIN_SECRET_BYTES {
+            return Err(SecretTooShort);
+        }
+        Ok(Self(Zeroizing::new(text.as_bytes().to_vec())))
+    }
+
+    /// The signature of `body` under this secret, as Tracebit would send it: for the signing helper and for tests.
+    #[must_use]
+    pub fn sign(&self, body: &[u8]) -> Signature {
+        Signature(self.mac(body).finalize().into_bytes().into())
+    }
+
+    fn mac(&self, body: &[u8]) -> Hmac<Sha256> {
+        #[expect(clippy::expect_used, reason = "HMAC takes keys of any length (RFC 2104)")]
+        let mac = Hmac::<Sha256>::new_from_slice(&self.0).expect("HMAC takes keys of any length");
+        mac.chain_update(body)
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+/// The 32 bytes of a signature, decoded but not yet checked.
+#[derive(Clone, Copy)]
+pub struct Signature([u8; 32]);
+
+impl Signature {
+    /// Reads the signature of a request: `None` when the header is missing, repeated or malformed.
+    #[must_use]
+    pub fn of(headers: &HeaderMap) -> Option<Self> {
+        let mut values = headers.get_all(HEADER).iter();
+        match (values.next(), values.next()) {
+            (Some(only), None) => Self::parse(only.to_str().ok()?),
+            _ => None,
+        }
+    }
+
+    /// Decodes hex in either case, or base64 (standard or URL alphabet, padded or not), with an optional `sha256=`
+    /// before it. The two cannot be mistaken for each other: 64 characters against 43.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let text = text.trim();
+        let text = text.strip_prefix("sha256=").unwrap_or(text).trim();
+        let bytes = if text.len() == 64 {
+            HEXLOWER_PERMISSIVE.decode(text.as_bytes()).ok()?
+        } else {
+            let unpadded = if text.len() == 44 { text.strip_suffix('=')? } else { text };
+            let alphabet = if unpadded.contains(['-', '_']) { BASE64URL_NOPAD } else { BASE64_NOPAD };
+            alphabet.decode(unpadded.as_bytes()).ok()?
+        };
+        bytes.try_into().ok().map(Self)
+    }
+
+    /// The signature in lower-case hex.
+    #[must_use]
+    pub fn to_hex(&self) -> String {
+        HEXLOWER_PERMISSIVE.encode(&self.0)
+    }
+}
+
+impl fmt::Debug for Signature {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Signature(…)")
+    }
+}
+
+/// A body whose signature holds. [`verify`] is the only way to make one, and nothing else can be decoded.
+#[derive(Clone, Copy)]
+pub struct Verified<'a>(&'a [u8]);
+
+impl<'a> Verified<'a> {
+    /// The body, as it was sent.
+    #[must_use]
+    pub fn bytes(self) -> &'a [u8] {
+        self.0
+    }
+}
+
+impl fmt::Debug for Verified<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Verified({} bytes)", self.0.len())
+    }
+}
+
+/// Checks `body` against each secret in turn: during a rotation the current and the previous one both hold.
+#[must_use]
+pub fn verify<'a>(body: &'a [u8], signature: &Signature, secrets: &[Secret]) -> Option<Verified<'a>> {
+    secrets.iter().any(|secret| secret.mac(body).verify_slice(&signature.0).is_ok()).then_some(Verified(body))
+}
+
+#[cfg(test)]
+mod tests {
+    use data_encoding::{BASE64, BASE64URL, HEXUPPER};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Secret, body and signature, computed with Python's `hmac` module.
+    const KNOWN: (&str, &[u8], &str) = (
+        "tracebit-lake-development-secret",
+        b"{\"hello\":\"canary\"}",
+        "35e46bcdf846aac8cf1847f26449fe68351bcd0295ac5e92e8dd8a5afc095b19",
+    );
+
+    fn secret() -> Secret {
+        Secret::new(KNOWN.0).unwrap()
+    }
+
+    #[test]
+    fn known_answer() {
+        assert_eq!(secret().sign(KNOWN.1).to_hex(), KNOWN.2);
+        let signature = Signature::parse(KNOWN.2).unwrap();
+        assert_eq!(verify(KNOWN.1, &signature, &[secret()]).unwrap().bytes(), KNOWN.1);
+    }
+
+    #[test]
+    fn every_usual_encoding_is_read() {
+        // A body whose signature has both characters in which the base64 alphabets differ.
+        let body = (0u32..)
+            .map(|n| n.to_be_bytes())
+            .find(|body| {
+                let text = BASE64.encode(&secret().sign(body).0);
+                text.contains('+') && text.contains('/')
+            })
+            .unwrap();
+        let raw = secret().sign(&body).0;
+        let encodings = [
+            HEXLOWER_PERMISSIVE.encode(&raw),
+            HEXUPPER.encode(&raw),
+            BASE64.encode(&raw),
+            BASE64_NOPAD.encode(&raw),
+            BASE64URL.encode(&raw),
+            BASE64URL_NOPAD.encode(&raw),
+        ];
+        for text in encodings {
+            for sent in [text.clone(), format!("sha256={text}"), format!("  sha256= {text} ")] {
+                let signature = Signature::parse(&sent).unwrap_or_else(|| panic!("{sent}"));
+                assert!(verify(&body, &signature, &[secret()]).is_some(), "{sent}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_not_32_bytes_is_malformed() {
+        let hex = secret().sign(b"x").to_hex();
+        let long = format!("{hex}00");
+        let twice = format!("{hex},{hex}");
+        let prefixed_twice = format!("sha256=sha256={hex}");
+        let not_hex = hex.replace(|c: char| c.is_ascii_digit(), "g");
+        for text in ["", "sha256=", "sha256", &hex[..62], &long, &twice, &prefixed_twice, &not_hex, "==", "ü"] {
+            assert!(Signature::parse(text).is_none(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_repeated_header_is_malformed() {
+        let value: http::HeaderValue = secret().sign(b"x").to_hex().parse().unwrap();
+        let mut headers = HeaderMap::new();
+        assert!(Signature::of(&headers).is_none());
+        headers.append(HEADER, value.clone());
+        assert!(Signature::of(&headers).is_some());
+        headers.append(HEADER, value);
+        assert!(Signature::of(&headers).is_none());
+    }
+
+    #[test]
+    fn either_secret_of_a_rotation_verifies() {
+        let (new, old) = (Secret::new("the new secret, long").unwrap(), secret());
+        let signature = old.sign(b"body");
+        assert!(verify(b"body", &signature, &[new.clone(), old]).is_some());
+        assert!(verify(b"body", &signature, &[new]).is_none());
+        assert!(verify(b"body", &signature, &[]).is_none());
+    }
+
+    #[test]
+    fn secrets_lose_one_newline_and_must_be_long_enough() {
+        assert_eq!(Secret::new("0123456789abcdef\n"), Secret::new("0123456789abcdef"));
+        assert_eq!(Secret::new("0123456789abcdef\r\n"), Secret::new("0123456789abcdef"));
+        assert_ne!(Secret::new("0123456789abcdef\n\n"), Secret::new("0123456789abcdef"));
+        assert_eq!(Secret::new("0123456789abcde\n"), Err(SecretTooShort));
+    }
+
+    #[test]
+    fn debug_shows_nothing() {
+        let shown = format!("{:?} {:?} {:?}", secret(), secret().sign(b"x"), Verified(b"private"));
+        assert_eq!(shown, "Secret(…) Signature(…) Verified(7 bytes)");
+    }
+
+    proptest! {
+        #[test]
+        fn a_changed_body_or_signature_never_verifies(
+            body in prop::collection::vec(any::<u8>(), 1..200),
+            at in any::<prop::sample::Index>(),
+            flip in 1u8..,
+        ) {
+            let signature = secret().sign(&body);
+            prop_assert!(verify(&body, &signature, &[secret()]).is_some());
+
+            let mut changed = body.clone();
+            changed[at.index(body.len())] ^= flip;
+            prop_assert!(verify(&changed, &signature, &[secret()]).is_none());
+
+            let mut forged = signature;
+            forged.0[at.index(32)] ^= flip;
+            prop_assert!(verify(&body, &forged, &[secret()]).is_none());
+        }
+
+        #[test]
+        fn no_header_panics(text in "\\PC*") {
+            let _ = Signature::parse(&text);
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! Times as the lake writes them: UTC, years 0000 to 9999.
+
+use chrono::{DateTime, Datelike as _, Timelike as _, Utc};
+
+/// Reads an RFC 3339 text with any number of fraction digits and any offset, as an instant in UTC.
+///
+/// A leap second (`23:59:60.5`) becomes the last millisecond of its minute, for SQL engines know no second 60 and the
+/// log must stay in its own hour.
+///
+/// # Errors
+/// A text that says what is wrong with it.
+pub fn parse(text: &str) -> Result<DateTime<Utc>, &'static str> {
+    let time = DateTime::parse_from_rfc3339(text).map_err(|_| "expected an RFC 3339 timestamp")?.to_utc();
+    if !(0..=9999).contains(&time.year()) {
+        return Err("outside the years 0000 to 9999 in UTC");
+    }
+    // chrono tells a leap second by a nanosecond field of a second and more.
+    Ok(if time.nanosecond() < 1_000_000_000 { time } else { time.with_nanosecond(999_999_999).unwrap_or(time) })
+}
+
+/// `YYYY-MM-DD HH:MM:SS.fff`, the fraction cut, as an Athena TIMESTAMP column reads it.
+#[must_use]
+pub fn sql(time: DateTime<Utc>) -> String {
+    time.format("%Y-%m-%d %H:%M:%S%.3f").to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rfc_3339_in_all_its_forms() {
+        for (text, expected) in [
+            ("2026-11-02T03:04:05Z", "2026-11-02 03:04:05.000"),
+            ("2026-11-02T03:04:05.1Z", "2026-11-02 03:04:05.100"),
+            ("2026-11-02T03:04:05.999999999999999999Z", "2026-11-02 03:04:05.999"),
+            ("2026-11-02T03:04:05.1239+14:00", "2026-11-01 13:04:05.123"),
+            ("2026-12-31T23:30:00-01:00", "2027-01-01 00:30:00.000"),
+            ("2016-12-31T23:59:60Z", "2016-12-31 23:59:59.999"),
+            ("2016-12-31T23:59:60.75Z", "2016-12-31 23:59:59.999"),
+            ("0000-01-01T00:00:00Z", "0000-01-01 00:00:00.000"),
+            ("9999-12-31T23:59:59.9999Z", "9999-12-31 23:59:59.999"),
+            ("2024-02-29T00:00:00z", "2024-02-29 00:00:00.000"),
+        ] {
+            assert_eq!(parse(text).map(sql), Ok(expected.to_owned()), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_timestamp() {
+        for text in [
+            "",
+            "now",
+            "2026-11-02",
+            "2026-11-02T03:04:05",
+            "2026-13-02T03:04:05Z",
+            "2026-02-29T00:00:00Z",
+            "2026-11-02T24:00:00Z",
+            "1700000000",
+            " 2026-11-02T03:04:05Z",
+            "2026-11-02T03:04:05Z ",
+            "02026-11-02T03:04:05Z",
+            "+2026-11-02T03:04:05Z",
+        ] {
+            assert_eq!(parse(text), Err("expected an RFC 3339 timestamp"), "{text}");
+        }
+        for text in ["0000-01-01T00:00:00+00:01", "9999-12-31T23:59:59-00:01"] {
+            assert_eq!(parse(text), Err("outside the years 0000 to 9999 in UTC"), "{text}");
+        }
+    }
+}

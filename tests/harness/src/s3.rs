@@ -1,0 +1,245 @@
+//! S3: `s3s-fs` on a folder, with signatures checked, behind a front that records, fails on
+//! demand, and mends what `s3s-fs` does unlike S3.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use bytes::Bytes;
+use data_encoding::BASE64URL_NOPAD;
+use http::{HeaderMap, Method, Request, Uri};
+use http_body_util::{BodyExt, Full};
+use percent_encoding::percent_decode_str;
+use s3s::{
+    auth::SimpleAuth,
+    service::{S3Service, S3ServiceBuilder},
+};
+use s3s_fs::FileSystem;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::server::{Fault, Faults, LOOPBACK, Reply, Server, reply, unique_id};
+
+/// The access key id that the server knows.
+pub const ACCESS_KEY: &str = "AKIAIOSFODNN7EXAMPLE";
+/// Its secret; a request signed with any other is refused.
+pub const SECRET_KEY: &str = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
+
+/// A `PutObject` request that arrived.
+#[derive(Debug, Clone)]
+pub struct Put {
+    /// The bucket.
+    pub bucket: String,
+    /// The key, decoded.
+    pub key: String,
+    /// The request's headers.
+    pub headers: HeaderMap,
+    /// The status answered; 0 while (or if) there is no answer.
+    pub status: u16,
+}
+
+/// An S3 server in this process. Dropping it closes its port.
+pub struct S3 {
+    front: Arc<Front>,
+    server: Server,
+    _temporary: Option<TempDir>,
+}
+
+impl S3 {
+    /// Starts on a folder of its own, gone with it.
+    pub async fn start() -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let s3 = Self::on_folder(folder.path(), LOOPBACK).await;
+        Self { _temporary: Some(folder), ..s3 }
+    }
+
+    /// Starts on this folder, made if need be, and this address; port 0 takes a free one.
+    pub async fn on_folder(path: impl AsRef<Path>, addr: SocketAddr) -> Self {
+        fs::create_dir_all(&path).expect("making the folder");
+        let folder = path.as_ref().canonicalize().expect("a folder");
+        let mut service = S3ServiceBuilder::new(FileSystem::new(&folder).expect("a folder"));
+        service.set_auth(SimpleAuth::from_single(ACCESS_KEY, SECRET_KEY));
+        let front = Arc::new(Front {
+            service: service.build(),
+            folder,
+            faults: Faults::default(),
+            turn: tokio::sync::Mutex::default(),
+            seen: Mutex::default(),
+        });
+        let shared = Arc::clone(&front);
+        let server = Server::start(addr, move |request| Arc::clone(&shared).answer(request)).await;
+        Self { front, server, _temporary: None }
+    }
+
+    /// The URL to point an SDK at.
+    pub fn endpoint(&self) -> String {
+        self.server.endpoint()
+    }
+
+    /// The address; after `stop`, `on_folder(s3.folder(), s3.addr())` ends the outage.
+    pub fn addr(&self) -> SocketAddr {
+        self.server.addr()
+    }
+
+    /// The folder that holds the buckets.
+    pub fn folder(&self) -> &Path {
+        &self.front.folder
+    }
+
+    /// Makes a bucket.
+    pub fn create_bucket(&self, name: &str) {
+        fs::create_dir_all(self.front.folder.join(name)).expect("making the bucket");
+    }
+
+    /// Every object in the bucket.
+    pub fn objects(&self, bucket: &str) -> BTreeMap<String, Vec<u8>> {
+        let mut objects = BTreeMap::new();
+        let mut folders = vec![self.front.folder.join(bucket)];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).expect("reading a bucket's folder") {
+                let path = entry.expect("an entry").path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else {
+                    let key = path.strip_prefix(self.front.folder.join(bucket));
+                    let key = key.expect("below its bucket").to_str().expect("UTF-8");
+                    objects.insert(key.to_owned(), fs::read(&path).expect("an object"));
+                }
+            }
+        }
+        objects
+    }
+
+    /// The content type stored with an object.
+    pub fn content_type(&self, bucket: &str, key: &str) -> Option<String> {
+        let path = self.front.folder.join(metadata_file(bucket, key));
+        let metadata: Value = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
+        metadata["content_type"].as_str().map(str::to_owned)
+    }
+
+    /// Every `PutObject` seen, in order of arrival.
+    pub fn puts(&self) -> Vec<Put> {
+        self.front.seen(|seen| seen.puts.clone())
+    }
+
+    /// How many requests of any method have arrived.
+    pub fn requests(&self) -> usize {
+        self.front.seen(|seen| seen.requests.values().sum())
+    }
+
+    /// How many requests of this method have arrived.
+    pub fn requests_of(&self, method: &str) -> usize {
+        self.front.seen(|seen| seen.requests.get(method).copied().unwrap_or_default())
+    }
+
+    /// Fails the next `n` `PutObject` requests, after those already due to fail.
+    pub fn fail_next(&self, n: usize, fault: Fault) {
+        self.front.faults.fail_next(n, fault);
+    }
+
+    /// Fails every `PutObject` from here on.
+    pub fn fail_always(&self, fault: Fault) {
+        self.front.faults.fail_always(fault);
+    }
+
+    /// Ends all faults, and closes what hangs.
+    pub fn heal(&self) {
+        self.front.faults.heal();
+    }
+
+    /// Closes all connections; from then on the endpoint refuses them. The folder can be read on.
+    pub async fn stop(&self) {
+        self.server.stop().await;
+    }
+}
+
+struct Front {
+    service: S3Service,
+    folder: PathBuf,
+    faults: Faults,
+    turn: tokio::sync::Mutex<()>,
+    seen: Mutex<Seen>,
+}
+
+#[derive(Default)]
+struct Seen {
+    puts: Vec<Put>,
+    requests: BTreeMap<String, usize>,
+}
+
+impl Front {
+    async fn answer(self: Arc<Self>, request: Request<Bytes>) -> Option<Reply> {
+        let method = request.method().to_string();
+        self.seen(|seen| *seen.requests.entry(method).or_default() += 1);
+        let Some((bucket, key)) = object(request.uri()) else {
+            return self.perform(request).await;
+        };
+        if request.method() != Method::PUT {
+            return self.perform(request).await;
+        }
+
+        let index = self.seen(|seen| {
+            let (bucket, key, headers) = (bucket.clone(), key.clone(), request.headers().clone());
+            seen.puts.push(Put { bucket, key, headers, status: 0 });
+            seen.puts.len() - 1
+        });
+        let reply = self.faults.apply(self.put(&bucket, &key, request), refuse).await?;
+        self.seen(|seen| seen.puts[index].status = reply.status().as_u16());
+        Some(reply)
+    }
+
+    async fn put(&self, bucket: &str, key: &str, request: Request<Bytes>) -> Option<Reply> {
+        // s3s-fs would make the bucket on the way.
+        if !self.folder.join(bucket).is_dir() {
+            return Some(refuse(404, "NoSuchBucket"));
+        }
+        // s3s-fs would write the object and then fail, for want of a name for its metadata.
+        if metadata_file(bucket, key).len() > 255 {
+            return Some(refuse(400, "KeyTooLongError"));
+        }
+        // s3s-fs looks for the object before it writes, not as it writes: of two requests at once
+        // both would win an `If-None-Match`.
+        let _turn = self.turn.lock().await;
+        self.perform(request).await
+    }
+
+    async fn perform(&self, request: Request<Bytes>) -> Option<Reply> {
+        let reply = self.service.call(request.map(s3s::Body::from)).await.ok()?;
+        let (head, body) = reply.into_parts();
+        let body = body.collect().await.ok()?.to_bytes();
+        Some(Reply::from_parts(head, Full::new(body)))
+    }
+
+    fn seen<T>(&self, act: impl FnOnce(&mut Seen) -> T) -> T {
+        act(&mut self.seen.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// The bucket and key of a request in path style, the only style an IP address allows.
+fn object(uri: &Uri) -> Option<(String, String)> {
+    let decode = |text| percent_decode_str(text).decode_utf8_lossy().into_owned();
+    let (bucket, key) = uri.path().strip_prefix('/')?.split_once('/')?;
+    (!key.is_empty()).then(|| (decode(bucket), decode(key)))
+}
+
+/// Where, beside the bucket's folder, s3s-fs keeps what came with an object.
+fn metadata_file(bucket: &str, key: &str) -> String {
+    let [bucket, key] = [bucket, key].map(|text| BASE64URL_NOPAD.encode(text.as_bytes()));
+    format!(".bucket-{bucket}.object-{key}.metadata.json")
+}
+
+fn refuse(status: u16, code: &str) -> Reply {
+    let id = unique_id();
+    let body = format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>{code}</Code>\
+         <Message>{code}, from the test harness</Message><RequestId>{id}</RequestId></Error>"
+    );
+    reply(status, "application/xml", body)
+}
+
+#[cfg(test)]
+mod tests;
