@@ -49,7 +49,7 @@ def of_type(kind, **parameters):
         (
             "LakePrefix",
             ["", "logs/", "security/tracebit/", "team=red/logs/"],
-            ["logs", "/logs/", "my logs/", " ", "logs//", "logs/ ", "s3://bucket/logs/", "lögs/", "/"],
+            ["logs", "/logs/", "my logs/", " ", "logs//", "logs/ ", "s3://bucket/logs/", "lögs/", "/", "../", "a/./b/"],
         ),
         ("KmsKeyArn", ["", KEY, KEY.replace("key/", "key/mrk-")], ["alias/aws/s3", KEY.replace("key", "alias"), f" {KEY}"]),
         ("DatabaseName", ["tracebit_lake", "x1"], ["", "Tracebit", "tracebit-lake", "tracebit lake", "1x"]),
