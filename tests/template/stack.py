@@ -89,7 +89,7 @@ class Resolver:
         if not isinstance(node, dict):
             return node
         if len(node) == 1:
-            (function, argument), = node.items()
+            ((function, argument),) = node.items()
             if function == "Condition" and isinstance(argument, str):
                 return self.holds(argument)
             if function == "Ref":

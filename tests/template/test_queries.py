@@ -108,7 +108,9 @@ NOW = datetime.datetime(2026, 3, 10, 12, 0)
 
 
 def file(folder, table, time, *records):
-    path = folder / table / f"{time:year=%Y/month=%m/day=%d/hour=%H}/{time:%Y%m%dT%H%M%SZ}-{records[0]['p_row_id']}.json"
+    path = (
+        folder / table / f"{time:year=%Y/month=%m/day=%d/hour=%H}/{time:%Y%m%dT%H%M%SZ}-{records[0]['p_row_id']}.json"
+    )
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(json.dumps(record) + "\n" for record in records))
 

@@ -8,9 +8,7 @@ from stack import Resolver, ROOT, source, stack, translated
 
 KEY = "arn:aws:kms:eu-west-1:111122223333:key/0d9c4a1e-0000-4000-8000-000000000000"
 TLS_ONLY = {"Bool": {"aws:SecureTransport": "false"}}
-PRIVATE = dict.fromkeys(
-    ["BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPublicBuckets"], True
-)
+PRIVATE = dict.fromkeys(["BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPublicBuckets"], True)
 # Metrics of the function, each with the dimension that it has, if any.
 METRICS = {
     "LogsStored": "LogType",
@@ -51,7 +49,11 @@ def of_type(kind, **parameters):
             ["", "logs/", "security/tracebit/", "team=red/logs/"],
             ["logs", "/logs/", "my logs/", " ", "logs//", "logs/ ", "s3://bucket/logs/", "lögs/", "/", "../", "a/./b/"],
         ),
-        ("KmsKeyArn", ["", KEY, KEY.replace("key/", "key/mrk-")], ["alias/aws/s3", KEY.replace("key", "alias"), f" {KEY}"]),
+        (
+            "KmsKeyArn",
+            ["", KEY, KEY.replace("key/", "key/mrk-")],
+            ["alias/aws/s3", KEY.replace("key", "alias"), f" {KEY}"],
+        ),
         ("DatabaseName", ["tracebit_lake", "x1"], ["", "Tracebit", "tracebit-lake", "tracebit lake", "1x"]),
         ("ProjectedYears", ["2024,2035"], ["", "2024", "2024-2035", "2024, 2035", "1999,2035"]),
         ("SourceId", ["", "a1b2", "arn:aws:x"], ["two words", 'a"b', "x" * 129]),
@@ -59,7 +61,16 @@ def of_type(kind, **parameters):
         (
             "AlarmEmail",
             ["", "security@example.com", "first.last+tag@mail.example.co.uk"],
-            ["security", "security@", "@example.com", "security@example", "a b@example.com", "a@example.com, b@example.com", "a@b@example.com", "a@example.com."],
+            [
+                "security",
+                "security@",
+                "@example.com",
+                "security@example",
+                "a b@example.com",
+                "a@example.com, b@example.com",
+                "a@b@example.com",
+                "a@example.com.",
+            ],
         ),
     ],
 )
@@ -376,7 +387,8 @@ def test_the_first_questions_of_an_analyst_are_saved():
 
 def alarms(**parameters):
     return {
-        each["AlarmName"].removeprefix("lake-"): each for each in of_type("AWS::CloudWatch::Alarm", **parameters).values()
+        each["AlarmName"].removeprefix("lake-"): each
+        for each in of_type("AWS::CloudWatch::Alarm", **parameters).values()
     }
 
 
@@ -404,7 +416,11 @@ def test_what_goes_wrong_alarms_at_once_and_silence_does_not(alarm, namespace, m
 
 def test_silent_health_checks_alarm_because_data_is_missing():
     silence = alarms(HealthCheckSilenceHours=6)["health-checks-silent"]
-    assert (silence["Namespace"], silence["MetricName"], silence["Statistic"]) == ("TracebitLake", "HealthChecks", "Sum")
+    assert (silence["Namespace"], silence["MetricName"], silence["Statistic"]) == (
+        "TracebitLake",
+        "HealthChecks",
+        "Sum",
+    )
     assert (silence["ComparisonOperator"], silence["Threshold"]) == ("LessThanThreshold", 1)
     assert silence["Period"] * silence["EvaluationPeriods"] == 6 * 3600
     assert silence["TreatMissingData"] == "breaching"
@@ -437,7 +453,9 @@ def test_the_dashboard_shows_every_alarm_and_every_metric(hours):
     assert set(alarm_widget["properties"]["alarms"]) == expected
 
     shown = {line[1]: None for line in metric_lines(widgets) if line[0] == "TracebitLake"}
-    shown |= {metric: dimension for dimension, metric in re.findall(r"\{TracebitLake,(\w+)\} MetricName=\\?\"(\w+)", body)}
+    shown |= {
+        metric: dimension for dimension, metric in re.findall(r"\{TracebitLake,(\w+)\} MetricName=\\?\"(\w+)", body)
+    }
     assert shown == {metric: METRICS[metric] for metric in shown}
     assert shown.keys() == METRICS.keys()
     assert [widget["properties"]["markdown"] for widget in widgets if widget["type"] == "text"] == [
@@ -449,7 +467,13 @@ def test_the_dashboard_shows_every_alarm_and_every_metric(hours):
 
 
 def metric_lines(widgets):
-    return [line for widget in widgets if widget["type"] == "metric" for line in widget["properties"]["metrics"] if isinstance(line[0], str)]
+    return [
+        line
+        for widget in widgets
+        if widget["type"] == "metric"
+        for line in widget["properties"]["metrics"]
+        if isinstance(line[0], str)
+    ]
 
 
 def test_widgets_do_not_overlap():
@@ -467,7 +491,9 @@ def test_widgets_do_not_overlap():
 # --------------------------------------------------------------------------------------------------------- outputs
 
 
-@pytest.mark.parametrize("parameters", [{}, {"ExistingBucket": "my-lake", "LakePrefix": "logs/", "HealthCheckSilenceHours": 0}])
+@pytest.mark.parametrize(
+    "parameters", [{}, {"ExistingBucket": "my-lake", "LakePrefix": "logs/", "HealthCheckSilenceHours": 0}]
+)
 def test_outputs_say_what_to_paste_into_tracebit_and_where_to_look(parameters):
     outputs = {name: output["Value"] for name, output in stack(**parameters)["Outputs"].items()}
     assert outputs["WebhookUrl"] == "<WebhookFunctionUrl.FunctionUrl>"
