@@ -78,7 +78,7 @@ def lake(folder):
             database.execute(
                 f"""CREATE VIEW {name} AS SELECT * FROM read_json('{folder}/{name}/**/*.json',
                     format = 'newline_delimited', timestampformat = '%Y-%m-%d %H:%M:%S.%g', columns = {columns},
-                    hive_partitioning = true, hive_types = {partitions})""".replace("'INTEGER'", "INTEGER")
+                    hive_partitioning = true, hive_types = {partitions})"""
             )
         else:
             declared = ", ".join(f'"{name}" {kind}' for name, kind in (columns | partitions).items())

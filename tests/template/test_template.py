@@ -4,7 +4,7 @@ import json
 import re
 
 import pytest
-from stack import Resolver, ROOT, source, stack, translated
+from stack import ROOT, Resolver, source, stack, translated
 
 KEY = "arn:aws:kms:eu-west-1:111122223333:key/0d9c4a1e-0000-4000-8000-000000000000"
 TLS_ONLY = {"Bool": {"aws:SecureTransport": "false"}}
