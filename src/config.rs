@@ -49,8 +49,15 @@ pub struct Config {
 }
 
 /// Every mistake in the configuration, in one message that names the variables and shows no value.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(PartialEq, Eq)]
 pub struct ConfigError(Vec<String>);
+
+impl fmt::Debug for ConfigError {
+    /// As for people, since a program that ends with an error shows it so.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -6,8 +6,9 @@ use aws_config::SdkConfig;
 use chrono::Utc;
 use http::{HeaderValue, Method, StatusCode, header};
 use lambda_http::Response;
-use serde_json::{Value, json};
-use tokio::time::Instant;
+use serde::Serialize;
+use serde_json::json;
+use tokio::time::{Instant, timeout};
 
 use crate::{
     config::{Config, Source},
@@ -25,6 +26,9 @@ use crate::{
 
 /// What is kept of an invocation's time for the answer itself: a tenth, within these bounds.
 const ANSWER_TIME: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(1));
+
+/// What making the secret and the connection ready may take of INIT's ten seconds.
+const WARM_UP_TIME: Duration = Duration::from_secs(3);
 
 /// When to come back after a 503, in seconds.
 const RETRY_AFTER: &str = "30";
@@ -66,6 +70,14 @@ enum Refusal {
     Store(StoreError),
 }
 
+/// The body of a 200.
+#[derive(Serialize)]
+struct Counts {
+    stored: usize,
+    duplicates: usize,
+    failures: usize,
+}
+
 /// Everything that is made once, at INIT, and serves every delivery.
 #[derive(Debug)]
 pub struct Lake {
@@ -86,8 +98,12 @@ impl Lake {
     pub async fn init(config: Config, sdk: &SdkConfig, metrics: Metrics) -> Result<Self, InitError> {
         let store = Store::new(sdk, &config);
         let secrets = Secrets::new(sdk, config.secret);
-        let (schemas, warmed) = (Schemas::embedded()?, tokio::join!(secrets.warm(), store.warm()));
-        warmed.0?;
+        let schemas = Schemas::embedded()?;
+        let warm_up = async { tokio::join!(secrets.warm(), store.warm()) };
+        match timeout(WARM_UP_TIME, warm_up).await {
+            Ok((secret, ())) => secret?,
+            Err(_) => tracing::warn!("start-up ends before everything is ready; the first delivery tries again"),
+        }
         Ok(Self {
             schemas,
             prefix: config.prefix,
@@ -122,7 +138,7 @@ impl Lake {
         request: &http::Request<Vec<u8>>,
         invocation: &Invocation,
         report: &mut Option<Delivery>,
-    ) -> Result<Value, Refusal> {
+    ) -> Result<Counts, Refusal> {
         let until = invocation.until();
         if request.method() != Method::POST {
             return Err(Refusal::Method);
@@ -150,7 +166,7 @@ impl Lake {
                 Put::Existed => report.duplicates += logs,
             }
         }
-        Ok(json!({"stored": report.stored, "duplicates": report.duplicates, "failures": report.failures}))
+        Ok(Counts { stored: report.stored, duplicates: report.duplicates, failures: report.failures })
     }
 
     /// Everything between the signature and the store: no I/O.
@@ -200,8 +216,9 @@ fn error(status: StatusCode, message: &str) -> Response<String> {
     answer(status, &json!({"error": message}))
 }
 
-fn answer(status: StatusCode, body: &Value) -> Response<String> {
-    let mut response = Response::new(body.to_string());
+fn answer(status: StatusCode, body: &impl Serialize) -> Response<String> {
+    #[expect(clippy::expect_used, reason = "numbers and static text have no way to fail")]
+    let mut response = Response::new(serde_json::to_string(body).expect("numbers and static text"));
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response

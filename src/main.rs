@@ -25,6 +25,6 @@ async fn main() -> Result<(), Error> {
 
 async fn init() -> Result<Lake, Error> {
     let config = Config::from_env()?;
-    let sdk = sdk::load().await;
+    let sdk = sdk::loader().load().await;
     Ok(Lake::init(config, &sdk, Metrics::to_stdout()).await?)
 }

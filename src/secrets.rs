@@ -33,8 +33,11 @@ pub enum SecretError {
     /// Secrets Manager could not be reached in time, or refused.
     #[error("GetSecretValue failed: {0}")]
     Unavailable(String),
-    /// The version staged `AWSCURRENT` is no secret that can be used.
-    #[error("the secret's current version cannot be used: {0}")]
+    /// There is no such secret, or it has no such version.
+    #[error("GetSecretValue failed: {0}")]
+    Missing(String),
+    /// A version of the secret is nothing that can be used.
+    #[error("the secret cannot be used: {0}")]
     Unusable(String),
 }
 
@@ -93,6 +96,17 @@ impl Secrets {
         }
     }
 
+    /// The signature of `body` under the secret in force: for the signing helper.
+    ///
+    /// # Errors
+    /// [`SecretError`] when the secret cannot be had.
+    pub async fn sign(&self, body: &[u8]) -> Result<Signature, SecretError> {
+        match &self.0 {
+            Kind::Fixed(secret) => Ok(secret.sign(body)),
+            Kind::Managed(managed) => Ok(managed.version("AWSCURRENT").await?.sign(body)),
+        }
+    }
+
     /// Checks the signature of `body` and fails by `until`. `None` when it does not hold.
     ///
     /// # Errors
@@ -138,10 +152,10 @@ impl Managed {
         // In doubt until the answers are there, also when the time runs out while waiting for them.
         cache.is_in_doubt = true;
         let (current, previous) = tokio::join!(self.version("AWSCURRENT"), self.version("AWSPREVIOUS"));
-        let mut secrets =
-            vec![current?.ok_or_else(|| SecretError::Unusable("it has no version AWSCURRENT".to_owned()))?];
+        let mut secrets = vec![current?];
         match previous {
-            Ok(previous) => secrets.extend(previous),
+            Ok(previous) => secrets.push(previous),
+            Err(SecretError::Missing(_)) => {}
             Err(SecretError::Unusable(problem)) => {
                 tracing::warn!("the secret's previous version is not used: {problem}")
             }
@@ -151,18 +165,18 @@ impl Managed {
         Ok(())
     }
 
-    /// The version with this staging label; `None` where there is none.
-    async fn version(&self, stage: &str) -> Result<Option<Secret>, SecretError> {
+    /// The version with this staging label.
+    async fn version(&self, stage: &str) -> Result<Secret, SecretError> {
         let result = self.client.get_secret_value().secret_id(&self.arn).version_stage(stage).send().await;
         let output = match result {
             Ok(output) => output,
-            Err(error) if is_missing_version(&error) && stage == "AWSPREVIOUS" => return Ok(None),
+            Err(error) if is_missing(&error) => return Err(SecretError::Missing(describe(&error))),
             Err(error) => return Err(SecretError::Unavailable(describe(&error))),
         };
         let text = output
             .secret_string()
             .ok_or_else(|| SecretError::Unusable("binary, expected a plain string".to_owned()))?;
-        Secret::new(text).map(Some).map_err(|error| SecretError::Unusable(error.to_string()))
+        Secret::new(text).map_err(|error| SecretError::Unusable(error.to_string()))
     }
 }
 
@@ -181,7 +195,7 @@ fn is_within(then: Option<SystemTime>, now: SystemTime, span: Duration) -> bool 
     then.is_some_and(|then| now.duration_since(then).is_ok_and(|age| age < span))
 }
 
-fn is_missing_version(error: &SdkError<GetSecretValueError>) -> bool {
+fn is_missing(error: &SdkError<GetSecretValueError>) -> bool {
     error.as_service_error().is_some_and(GetSecretValueError::is_resource_not_found_exception)
 }
 

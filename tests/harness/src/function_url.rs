@@ -1,13 +1,57 @@
-//! Function URL events, payload format 2.0, as AWS builds them from an HTTP request.
+//! Function URLs: the events, payload format 2.0, that AWS builds from HTTP requests, and a URL on loopback.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, net::SocketAddr};
 
+use bytes::Bytes;
 use data_encoding::BASE64;
+use http::{Request, Response};
+use http_body_util::Full;
 use serde_json::{Value, json};
 
-use crate::server::unique_id;
+use crate::server::{Reply, Server, unique_id};
 
 const URL_ID: &str = "abcdefghijklmnopqrstuvwxyz012345";
+
+/// A function URL on loopback. Dropping it closes its port.
+pub struct FunctionUrl(Server);
+
+impl FunctionUrl {
+    /// Serves `function`, which gets the event of each request and gives the function's answer; port 0 takes a free one.
+    pub async fn start<H, F>(addr: SocketAddr, function: H) -> Self
+    where
+        H: Fn(Value) -> F + Clone + Send + 'static,
+        F: Future<Output = Value> + Send + 'static,
+    {
+        Self(
+            Server::start(addr, move |request: Request<Bytes>| {
+                let headers: Vec<_> = request
+                    .headers()
+                    .iter()
+                    .filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)))
+                    .collect();
+                let answer = function(event(request.method().as_str(), &headers, request.body()));
+                async move { Some(http_answer(&answer.await)) }
+            })
+            .await,
+        )
+    }
+
+    /// The URL.
+    pub fn endpoint(&self) -> String {
+        self.0.endpoint()
+    }
+}
+
+/// The HTTP answer that AWS makes of the function's.
+fn http_answer(answer: &Value) -> Reply {
+    let status = answer["statusCode"].as_u64().and_then(|code| u16::try_from(code).ok()).expect("a statusCode");
+    let mut response = Response::builder().status(status);
+    for (name, value) in answer["headers"].as_object().into_iter().flatten() {
+        response = response.header(name, value.as_str().expect("a header's value"));
+    }
+    let body = answer["body"].as_str().unwrap_or_default().to_owned();
+    response.body(Full::new(body.into())).expect("a valid status and valid headers")
+}
 
 /// The event that AWS hands the function for this request to the root of its URL.
 pub fn event(method: &str, headers: &[(&str, &str)], body: &[u8]) -> Value {

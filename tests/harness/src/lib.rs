@@ -17,3 +17,6 @@ pub mod secrets_manager;
 mod server;
 
 pub use server::Fault;
+
+/// The secret of `events/`, of the local mode and of tests. Everybody knows it.
+pub const DEVELOPMENT_SECRET: &str = "tracebit-lake-development-secret";
