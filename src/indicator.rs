@@ -130,7 +130,9 @@ mod tests {
 
     fn taken(indicator: Indicator, texts: &[&str]) -> Value {
         let mut indicators = Indicators::default();
-        texts.iter().for_each(|text| indicators.add(indicator, text));
+        for text in texts {
+            indicators.add(indicator, text);
+        }
         serde_json::to_value(indicators).unwrap()
     }
 

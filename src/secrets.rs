@@ -157,7 +157,7 @@ impl Managed {
             Ok(previous) => secrets.push(previous),
             Err(SecretError::Missing(_)) => {}
             Err(SecretError::Unusable(problem)) => {
-                tracing::warn!("the secret's previous version is not used: {problem}")
+                tracing::warn!("the secret's previous version is not used: {problem}");
             }
             Err(unavailable) => return Err(unavailable),
         }

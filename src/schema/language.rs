@@ -149,8 +149,8 @@ fn rule(file: FieldFile) -> Result<Rule, String> {
         }
         (name, None) => scalar(name)?,
     };
-    let is_text = matches!(kind, Type::String);
-    if !is_text && !(file.indicators.is_empty() && file.validate.allow.is_empty()) {
+    let is_for_text = !file.indicators.is_empty() || !file.validate.allow.is_empty();
+    if is_for_text && !matches!(kind, Type::String) {
         return Err("only a string has indicators or validate".to_owned());
     }
     if !matches!(kind, Type::Timestamp) && (file.is_event_time || !file.time_formats.is_empty()) {

@@ -212,7 +212,7 @@ impl Member {
     }
 }
 
-impl<'a> Walk<'a> {
+impl Walk<'_> {
     fn syntax<T>(&self, result: Result<T, JiterError>) -> Result<T, Violation> {
         result.map_err(|error| Violation::syntax(&error, &self.jiter))
     }
