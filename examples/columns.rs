@@ -16,7 +16,7 @@ use tracebit_lake::{
 };
 
 /// The files that have such blocks.
-pub const FILES: [&str; 2] = ["template.yaml", "docs/query.md"];
+pub(crate) const FILES: [&str; 2] = ["template.yaml", "docs/query.md"];
 
 /// The standard fields, in the order in which a record has them. Only the two times are written as Hive reads a timestamp.
 const STANDARD_COLUMNS: [Column<'static>; 7] = [
@@ -43,7 +43,7 @@ const INDICATOR_COLUMNS: [Column<'static>; 8] = [
 
 /// Name, type in Hive's words, and comment.
 #[derive(Clone, Copy)]
-pub struct Column<'a>(pub &'a str, pub &'a str, pub &'a str);
+pub(crate) struct Column<'a>(pub(crate) &'a str, pub(crate) &'a str, pub(crate) &'a str);
 
 fn main() -> Result<(), Box<dyn Error>> {
     let schemas = Schemas::embedded()?;
@@ -56,14 +56,15 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 /// `text` with every block made anew.
-pub fn rewritten(text: &str, schemas: &Schemas) -> Result<String, String> {
+pub(crate) fn rewritten(text: &str, schemas: &Schemas) -> Result<String, String> {
     let mut new = String::with_capacity(text.len());
     let mut lines = text.split_inclusive('\n');
     while let Some(line) = lines.next() {
         new += line;
         if let Some(block) = block_begun_by(line, schemas)? {
             new += &block;
-            new += lines.find(|line| line.contains("# end ") || line.contains("<!-- end ")).ok_or("a block has no end")?;
+            new +=
+                lines.find(|line| line.contains("# end ") || line.contains("<!-- end ")).ok_or("a block has no end")?;
         }
     }
     Ok(new)
@@ -73,7 +74,7 @@ pub fn rewritten(text: &str, schemas: &Schemas) -> Result<String, String> {
 fn block_begun_by(line: &str, schemas: &Schemas) -> Result<Option<String>, String> {
     let line = line.trim();
     if line.starts_with("<!-- begin reference") {
-        return Ok(Some(schemas.iter().map(reference).collect()));
+        return Ok(Some(schemas.iter().map(reference).collect::<String>() + "\n"));
     }
     let Some(log_type) = line.strip_prefix("# begin columns ") else { return Ok(None) };
     match schemas.iter().find(|schema| schema.log_type == log_type) {
@@ -98,8 +99,9 @@ fn glue_columns(schema: &Schema) -> String {
 }
 
 /// The columns of what the function adds to a log.
-pub fn columns_added_to(schema: &Schema) -> impl Iterator<Item = Column<'static>> {
-    let indicators = if schema.fields.iter().any(|field| has_indicator(&field.rule)) { &INDICATOR_COLUMNS[..] } else { &[] };
+pub(crate) fn columns_added_to(schema: &Schema) -> impl Iterator<Item = Column<'static>> {
+    let indicators =
+        if schema.fields.iter().any(|field| has_indicator(&field.rule)) { &INDICATOR_COLUMNS[..] } else { &[] };
     STANDARD_COLUMNS.iter().chain(indicators).copied()
 }
 
@@ -130,7 +132,8 @@ fn hive_type(rule: &Rule, depth: usize) -> String {
         Type::Array(element) => format!("array<{}>", hive_type(element, depth)),
         Type::Object(fields) => {
             let indent = "  ".repeat(depth + 1);
-            let member = |field: &Field| format!("\\\n{INDENT}{indent}{}:{}", field.name, hive_type(&field.rule, depth + 1));
+            let member =
+                |field: &Field| format!("\\\n{INDENT}{indent}{}:{}", field.name, hive_type(&field.rule, depth + 1));
             format!("struct<{}>", fields.iter().map(member).collect::<Vec<_>>().join(","))
         }
     }
@@ -138,7 +141,8 @@ fn hive_type(rule: &Rule, depth: usize) -> String {
 
 /// Quoted where YAML would take it for something else than text.
 fn yaml_text(text: &str) -> String {
-    let is_plain = text.starts_with(|first: char| first.is_ascii_alphabetic()) && !text.contains(": ") && !text.contains(" #");
+    let is_plain =
+        text.starts_with(|first: char| first.is_ascii_alphabetic()) && !text.contains(": ") && !text.contains(" #");
     if is_plain { text.to_owned() } else { format!("'{}'", text.replace('\'', "''")) }
 }
 
@@ -149,7 +153,7 @@ fn reference(schema: &Schema) -> String {
     let mut text = format!("\n### {}\n\n{description} Log type `{log_type}`, version {version}.\n\n", schema.table());
     text += "| column | type | required | meaning | indicator |\n| --- | --- | --- | --- | --- |\n";
     push_rows(&mut text, "", fields);
-    text + "\n"
+    text
 }
 
 fn push_rows(text: &mut String, parent: &str, fields: &[Field]) {
@@ -180,6 +184,7 @@ fn shown_type(rule: &Rule) -> String {
     }
 }
 
+/// The schema language's name of it, as code.
 fn name_of(indicator: &Indicator) -> String {
-    format!("`{}`", serde_json::to_value(indicator).ok().and_then(|name| name.as_str().map(str::to_owned)).unwrap_or_default())
+    serde_json::to_string(indicator).unwrap_or_default().replace('"', "`")
 }

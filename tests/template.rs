@@ -1,4 +1,5 @@
 //! `template.yaml` and `docs/query.md` say what `schemas/` and the records say.
+#![allow(clippy::unwrap_used, reason = "the helpers of a test may panic, as the tests do")]
 
 #[allow(dead_code, reason = "the example's `main` is not called here")]
 #[path = "../examples/columns.rs"]
@@ -23,7 +24,10 @@ fn what_follows_from_the_schemas_is_as_the_command_writes_it() {
     let schemas = Schemas::embedded().unwrap();
     for name in columns::FILES {
         let text = file(name);
-        assert!(columns::rewritten(&text, &schemas).unwrap() == text, "{name} is out of date: cargo run --example columns");
+        assert!(
+            columns::rewritten(&text, &schemas).unwrap() == text,
+            "{name} is out of date: cargo run --example columns"
+        );
     }
 }
 
@@ -38,10 +42,21 @@ fn every_log_type_has_a_table_in_the_template() {
 }
 
 #[test]
+fn a_block_that_is_out_of_date_is_made_anew_and_the_rest_left() {
+    let template = file("template.yaml");
+    let outdated =
+        template.replace("              Type: boolean\n", "").replace("- Name: is_healthy", "- Name: was_healthy");
+    assert_ne!(outdated, template);
+    assert_eq!(columns::rewritten(&outdated, &Schemas::embedded().unwrap()).unwrap(), template);
+}
+
+#[test]
 fn a_block_without_an_end_or_without_a_schema_is_an_error() {
     let schemas = Schemas::embedded().unwrap();
     assert!(columns::rewritten("# begin columns Tracebit.Alert\n", &schemas).is_err());
-    assert!(columns::rewritten("# begin columns Tracebit.Nothing\n# end columns Tracebit.Nothing\n", &schemas).is_err());
+    assert!(
+        columns::rewritten("# begin columns Tracebit.Nothing\n# end columns Tracebit.Nothing\n", &schemas).is_err()
+    );
 }
 
 /// The names of a record's members.
@@ -87,7 +102,7 @@ fn whatever_the_function_adds_to_a_log_has_a_column() {
             .filter(|name| name.starts_with("p_"));
         let columns = columns::columns_added_to(log.schema).map(|column| column.0.to_owned());
         assert_eq!(added.collect::<BTreeSet<_>>(), columns.collect(), "{}", log.schema.log_type);
-        seen.insert(&log.schema.log_type);
+        seen.insert(log.schema.log_type.clone());
     }
     assert_eq!(seen.len(), schemas.iter().count(), "a log type has no example here");
 }
@@ -99,6 +114,7 @@ fn a_classification_failure_has_the_columns_of_its_table() {
     let template = file("template.yaml");
     let (_, table) = template.split_once("Name: classification_failures\n").unwrap();
     let (_, columns) = table.split_once("Columns:\n").unwrap();
-    let names = columns.lines().take_while(|line| !line.is_empty()).filter_map(|line| line.trim().strip_prefix("- Name: "));
+    let names =
+        columns.lines().take_while(|line| !line.is_empty()).filter_map(|line| line.trim().strip_prefix("- Name: "));
     assert_eq!(members(&line), names.map(str::to_owned).collect());
 }

@@ -74,9 +74,10 @@ def lake(folder):
         columns = {column["Name"]: duckdb_type(column["Type"]) for column in table["StorageDescriptor"]["Columns"]}
         partitions = {key["Name"]: SCALARS[key["Type"]] for key in table["PartitionKeys"]}
         if any((folder / name).rglob("*.json")):
-            # Athena reads a TIMESTAMP in one form alone, and so does this.
+            # Athena reads a TIMESTAMP in one form alone, and so does this. The folder of the hour is no column there.
+            selected = ", ".join(f'"{column}"' for column in columns | partitions)
             database.execute(
-                f"""CREATE VIEW {name} AS SELECT * FROM read_json('{folder}/{name}/**/*.json',
+                f"""CREATE VIEW {name} AS SELECT {selected} FROM read_json('{folder}/{name}/**/*.json',
                     format = 'newline_delimited', timestampformat = '%Y-%m-%d %H:%M:%S.%g', columns = {columns},
                     hive_partitioning = true, hive_types = {partitions})"""
             )
@@ -295,9 +296,8 @@ def test_every_record_is_read_as_it_was_written(table):
     assert len(read) == len(records)
     time = "p_parse_time" if table == "classification_failures" else "p_event_time"
     for row, record in zip(sorted(read, key=by_id), records):
-        assert {"year": row[time].year, "month": row[time].month, "day": row[time].day}.items() <= row.items()
-        for name in names:
-            assert same(row[name], record.get(name)) or name in ("year", "month", "day"), (name, row[name])
+        assert (row["year"], row["month"], row["day"]) == (row[time].year, row[time].month, row[time].day)
+        assert [name for name in names if not same(row[name], record.get(name))] == ["year", "month", "day"]
 
 
 def same(read, record):
