@@ -150,27 +150,28 @@ fn yaml_text(text: &str) -> String {
 
 fn reference(schema: &Schema) -> String {
     let Schema { log_type, description, version, fields } = schema;
-    let mut text = format!("\n### {}\n\n{description} Log type `{log_type}`, version {version}.\n\n", schema.table());
-    text += "| column | type | required | meaning | indicator |\n| --- | --- | --- | --- | --- |\n";
-    push_rows(&mut text, "", fields);
-    text
+    let (table, rows) = (schema.table(), rows("", fields));
+    format!(
+        "\n### {table}\n\n{description} Log type `{log_type}`, version {version}.\n\n\
+         | column | type | required | meaning | indicator |\n| --- | --- | --- | --- | --- |\n{rows}"
+    )
 }
 
-fn push_rows(text: &mut String, parent: &str, fields: &[Field]) {
-    for Field { name, required, description, rule } in fields {
-        let path = format!("{parent}{name}");
-        let required = if *required { "yes" } else { "" };
-        let indicators = rule.indicators.iter().map(name_of).collect::<Vec<_>>().join(", ");
-        let kind = shown_type(rule);
-        *text += &format!("| `{path}` | {kind} | {required} | {description} | {indicators} |\n");
-        match &rule.kind {
-            Type::Object(members) => push_rows(text, &format!("{path}."), members),
-            Type::Array(element) if let Type::Object(members) = &element.kind => {
-                push_rows(text, &format!("{path}[]."), members);
-            }
-            _ => {}
-        }
-    }
+fn rows(parent: &str, fields: &[Field]) -> String {
+    fields.iter().map(|field| row_and_those_below(parent, field)).collect()
+}
+
+fn row_and_those_below(parent: &str, Field { name, required, description, rule }: &Field) -> String {
+    let path = format!("{parent}{name}");
+    let shown_type = shown_type(rule);
+    let required = if *required { "yes" } else { "" };
+    let indicators = rule.indicators.iter().copied().map(name_of).collect::<Vec<_>>().join(", ");
+    let below = match &rule.kind {
+        Type::Object(members) => rows(&format!("{path}."), members),
+        Type::Array(element) if let Type::Object(members) = &element.kind => rows(&format!("{path}[]."), members),
+        _ => String::new(),
+    };
+    format!("| `{path}` | {shown_type} | {required} | {description} | {indicators} |\n{below}")
 }
 
 /// The type in a reader's words.
@@ -185,6 +186,6 @@ fn shown_type(rule: &Rule) -> String {
 }
 
 /// The schema language's name of it, as code.
-fn name_of(indicator: &Indicator) -> String {
-    serde_json::to_string(indicator).unwrap_or_default().replace('"', "`")
+fn name_of(indicator: Indicator) -> String {
+    serde_json::to_string(&indicator).unwrap_or_default().replace('"', "`")
 }
