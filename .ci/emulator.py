@@ -7,6 +7,7 @@ lake back with its partitions.
 import json
 import os
 import pathlib
+import platform
 import re
 import socket
 import subprocess
@@ -18,7 +19,8 @@ import duckdb
 import samcli
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-EMULATOR = pathlib.Path(samcli.__file__).parent / "local" / "rapid" / "aws-lambda-rie-x86_64"
+ARCHITECTURE = {"x86_64": "x86_64", "aarch64": "arm64"}[platform.machine()]
+EMULATOR = pathlib.Path(samcli.__file__).parent / "local" / "rapid" / f"aws-lambda-rie-{ARCHITECTURE}"
 BUCKET = "tracebit-lake-local"
 # Status, and records by table, that each event leaves behind.
 EXPECTED = {
@@ -86,9 +88,7 @@ def start_emulator(environment, port):
     command = [EMULATOR, "--runtime-interface-emulator-address", f"127.0.0.1:{port}"]
     command += ["--runtime-api-address", f"127.0.0.1:{free_port()}", binary]
     os.chmod(EMULATOR, 0o755)
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    wait_for(port)
-    return process
+    return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 def main():
@@ -100,6 +100,7 @@ def main():
         port = free_port()
         emulator = start_emulator(environment, port)
         try:
+            wait_for(port)
             for name, (status, _) in sorted(EXPECTED.items()):
                 answer = invoke(port, (ROOT / "events" / f"{name}.json").read_bytes())
                 print(f"  {name:<24} {answer.get('statusCode')} {answer.get('body')}")

@@ -12,8 +12,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use aws_config::Region;
-use aws_sdk_s3::config::Credentials;
+use aws_sdk_s3::config::{Credentials, SharedCredentialsProvider};
 use clap::Parser;
 use lambda_http::Response;
 use serde_json::Value;
@@ -75,12 +74,7 @@ async fn lake(s3: &S3) -> Result<Lake, Box<dyn Error>> {
         })
     })?;
     let credentials = Credentials::new(ACCESS_KEY, SECRET_KEY, None, None, "local");
-    let sdk = sdk::loader()
-        .region(Region::from_static("us-east-1"))
-        .credentials_provider(credentials)
-        .endpoint_url(&endpoint)
-        .load()
-        .await;
+    let sdk = sdk::load_for(&endpoint, "us-east-1", SharedCredentialsProvider::new(credentials)).await;
     Ok(Lake::init(config, &sdk, Metrics::none()).await?)
 }
 

@@ -35,7 +35,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let file = options.file.display();
     let body = fs::read(&options.file).map_err(|error| format!("{file}: {error}"))?;
     let source = secret_source()?;
-    let sdk = sdk::loader().load().await;
+    let sdk = sdk::load().await;
     let signature = Secrets::new(&sdk, source).sign(&body).await?.to_hex();
 
     if options.event {

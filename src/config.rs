@@ -40,6 +40,8 @@ pub struct Config {
     pub prefix: Prefix,
     /// `TRACEBIT_SECRET` or `TRACEBIT_SECRET_ARN`.
     pub secret: SecretSource,
+    /// `SPILL_QUEUE_URL`: the queue for deliveries that S3 does not take in time.
+    pub spill_queue_url: Option<String>,
     /// `SOURCE_ID` and `SOURCE_LABEL`.
     pub source: Source,
     /// `MAX_PAYLOAD_BYTES`: the limit on a payload after decompression.
@@ -85,8 +87,9 @@ impl Config {
         let bucket = vars.required("LAKE_BUCKET", "the name of the bucket that the objects go to", bucket);
         let prefix = vars.optional("LAKE_PREFIX", |text| Prefix::new(text).map_err(|error| error.to_string()));
         let secret = vars.secret();
-        let source_id = vars.optional("SOURCE_ID", plain);
-        let source_label = vars.optional("SOURCE_LABEL", plain);
+        let spill_queue_url = vars.optional("SPILL_QUEUE_URL", queue_url);
+        let source_id = vars.get("SOURCE_ID");
+        let source_label = vars.get("SOURCE_LABEL");
         let max_payload_bytes = vars.optional("MAX_PAYLOAD_BYTES", positive);
         let path_style = vars.get("AWS_ENDPOINT_URL").is_some() | vars.get("AWS_ENDPOINT_URL_S3").is_some();
         match (bucket, secret) {
@@ -94,6 +97,7 @@ impl Config {
                 bucket,
                 prefix: prefix.unwrap_or_default(),
                 secret,
+                spill_queue_url,
                 source: Source { id: source_id, label: source_label.unwrap_or_else(|| "tracebit".to_owned()) },
                 max_payload_bytes: max_payload_bytes.unwrap_or(DEFAULT_MAX_PAYLOAD_BYTES),
                 path_style,
@@ -176,13 +180,15 @@ fn secret_arn(text: &str) -> Result<String, String> {
     }
 }
 
-fn positive(text: &str) -> Result<usize, String> {
-    text.parse().ok().filter(|number| *number > 0).ok_or_else(|| "expected a whole number of bytes above 0".to_owned())
+fn queue_url(text: &str) -> Result<String, String> {
+    match url::Url::parse(text) {
+        Ok(url) if url.has_host() => Ok(text.to_owned()),
+        _ => Err("expected the URL of an SQS queue, https://sqs.…".to_owned()),
+    }
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "every reader of a variable has the same shape")]
-fn plain(text: &str) -> Result<String, String> {
-    Ok(text.to_owned())
+fn positive(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|number| *number > 0).ok_or_else(|| "expected a whole number of bytes above 0".to_owned())
 }
 
 #[cfg(test)]
@@ -216,14 +222,24 @@ mod tests {
 
     #[test]
     fn every_mistake_is_in_one_message_and_no_value_is() {
-        let message =
-            read(&[("LAKE_PREFIX", "my logs"), ("TRACEBIT_SECRET", "tooshort"), ("MAX_PAYLOAD_BYTES", "16MB")])
-                .unwrap_err();
-        for name in ["LAKE_BUCKET: not set", "LAKE_PREFIX: expected", "TRACEBIT_SECRET: shorter", "MAX_PAYLOAD_BYTES: "]
-        {
+        let message = read(&[
+            ("LAKE_PREFIX", "my logs"),
+            ("TRACEBIT_SECRET", "tooshort"),
+            ("MAX_PAYLOAD_BYTES", "16MB"),
+            ("SPILL_QUEUE_URL", "my-queue"),
+        ])
+        .unwrap_err();
+        for name in [
+            "LAKE_BUCKET: not set",
+            "LAKE_PREFIX: expected",
+            "TRACEBIT_SECRET: shorter",
+            "MAX_PAYLOAD_BYTES: ",
+            "SPILL_QUEUE_URL: ",
+            "SPILL_QUEUE_URL: ",
+        ] {
             assert!(message.contains(name), "{name} in {message}");
         }
-        for value in ["my logs", "tooshort", "16MB"] {
+        for value in ["my logs", "tooshort", "16MB", "my-queue"] {
             assert!(!message.contains(value), "{value} in {message}");
         }
     }

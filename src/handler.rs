@@ -3,15 +3,15 @@
 use std::time::{Duration, SystemTime};
 
 use aws_config::SdkConfig;
-use chrono::Utc;
-use http::{HeaderValue, Method, StatusCode, header};
+use chrono::{DateTime, Utc};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use lambda_http::Response;
 use serde::Serialize;
 use serde_json::json;
 use tokio::time::{Instant, timeout};
 
 use crate::{
-    config::{Config, Source},
+    config::{Config, ConfigError, Source},
     event::Event,
     key::Prefix,
     lot::{self, Lot},
@@ -19,9 +19,11 @@ use crate::{
     payload,
     record::{Failure, Origin},
     schema::{SchemaError, Schemas},
+    sdk,
     secrets::{SecretError, Secrets},
     signature::{Signature, Verified},
-    store::{Put, Store, StoreError},
+    spill::{SpillError, SpillQueue, Spilled},
+    store::{Store, StoreError},
 };
 
 /// What is kept of an invocation's time for the answer itself: a tenth, within these bounds.
@@ -42,6 +44,13 @@ pub struct Invocation {
     pub deadline: SystemTime,
 }
 
+impl From<lambda_runtime::Context> for Invocation {
+    fn from(context: lambda_runtime::Context) -> Self {
+        let deadline = SystemTime::UNIX_EPOCH + Duration::from_millis(context.deadline);
+        Self { request_id: context.request_id, deadline }
+    }
+}
+
 impl Invocation {
     /// The moment by which everything but the answer must be done.
     fn until(&self) -> Instant {
@@ -51,9 +60,20 @@ impl Invocation {
     }
 }
 
+/// The moment at which S3 has had its chance, so that the spill queue gets its own: two thirds of the time, and no more
+/// than a sender can be expected to wait.
+fn leave_time_to_spill(until: Instant) -> Instant {
+    const MOST: Duration = Duration::from_secs(10);
+    let now = Instant::now();
+    now + (until.saturating_duration_since(now) * 2 / 3).min(MOST)
+}
+
 /// The function cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum InitError {
+    /// The configuration is wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     /// An embedded schema is wrong.
     #[error(transparent)]
     Schema(#[from] SchemaError),
@@ -68,6 +88,21 @@ enum Refusal {
     Unauthorized,
     Secret(SecretError),
     Store(StoreError),
+    Spill(SpillError),
+}
+
+/// What became of a delivery whose signature holds.
+enum Accepted {
+    Stored(Counts),
+    Queued,
+}
+
+/// Why a message of the spill queue was not filed.
+enum NotDrained {
+    /// It is no delivery with a good signature.
+    Refused,
+    /// What else can keep a delivery from being stored.
+    Refusal(Refusal),
 }
 
 /// The body of a 200.
@@ -87,23 +122,35 @@ pub struct Lake {
     max_payload_bytes: usize,
     secrets: Secrets,
     store: Store,
+    spill: Option<SpillQueue>,
     metrics: Metrics,
 }
 
 impl Lake {
+    /// The lake that the process's environment describes.
+    ///
+    /// # Errors
+    /// [`InitError`] for what no later attempt can mend.
+    pub async fn from_env() -> Result<Self, InitError> {
+        let config = Config::from_env()?;
+        Self::init(config, &sdk::load().await, Metrics::to_stdout()).await
+    }
+
     /// Builds the clients and makes the secret and the connection to S3 ready, side by side.
     ///
     /// # Errors
     /// [`InitError`] for what no later attempt can mend.
     pub async fn init(config: Config, sdk: &SdkConfig, metrics: Metrics) -> Result<Self, InitError> {
         let store = Store::new(sdk, &config);
+        let spill = config.spill_queue_url.map(|url| SpillQueue::new(sdk, url));
         let secrets = Secrets::new(sdk, config.secret);
         let schemas = Schemas::embedded()?;
-        let warm_up = async { tokio::join!(secrets.warm(), store.warm()) };
-        match timeout(WARM_UP_TIME, warm_up).await {
-            Ok((secret, ())) => secret?,
-            Err(_) => tracing::warn!("start-up ends before everything is ready; the first delivery tries again"),
+        let (secret, connection) =
+            tokio::join!(timeout(WARM_UP_TIME, secrets.warm()), timeout(WARM_UP_TIME, store.warm()));
+        if secret.is_err() || connection.is_err() {
+            tracing::warn!("start-up ends before everything is ready; the first delivery tries again");
         }
+        secret.unwrap_or(Ok(()))?;
         Ok(Self {
             schemas,
             prefix: config.prefix,
@@ -111,6 +158,7 @@ impl Lake {
             max_payload_bytes: config.max_payload_bytes,
             secrets,
             store,
+            spill,
             metrics,
         })
     }
@@ -119,9 +167,10 @@ impl Lake {
     pub async fn handle(&self, event: Event, invocation: Invocation) -> Response<String> {
         let started = Instant::now();
         let mut delivery = None;
-        let result = self.deliver(&event.0, &invocation, &mut delivery).await;
+        let result = self.deliver(&event.0, invocation.until(), &mut delivery).await;
         let (outcome, response) = match &result {
-            Ok(counts) => (Outcome::Stored, answer(StatusCode::OK, counts)),
+            Ok(Accepted::Stored(counts)) => (Outcome::Stored, answer(StatusCode::OK, counts)),
+            Ok(Accepted::Queued) => (Outcome::Queued, answer(StatusCode::ACCEPTED, &json!({"queued": true}))),
             Err(refusal) => refuse(refusal),
         };
         self.metrics.write(Report {
@@ -133,45 +182,94 @@ impl Lake {
         response
     }
 
+    /// Files a delivery out of the spill queue: false when it must be tried again.
+    pub async fn drain(&self, message: &str, invocation: &Invocation) -> bool {
+        let started = Instant::now();
+        let mut delivery = None;
+        let result = self.refile(message, invocation.until(), &mut delivery).await;
+        let outcome = match &result {
+            Ok(_) => Outcome::Stored,
+            Err(NotDrained::Refused) => {
+                tracing::error!("a message of the spill queue is no delivery with a good signature");
+                Outcome::MessageRefused
+            }
+            Err(NotDrained::Refusal(refusal)) => refuse(refusal).0,
+        };
+        let request_id = invocation.request_id.clone();
+        self.metrics.write(Report { request_id, outcome, duration: started.elapsed(), delivery });
+        result.is_ok()
+    }
+
     async fn deliver(
         &self,
         request: &http::Request<Vec<u8>>,
-        invocation: &Invocation,
+        until: Instant,
         report: &mut Option<Delivery>,
-    ) -> Result<Counts, Refusal> {
-        let until = invocation.until();
+    ) -> Result<Accepted, Refusal> {
         if request.method() != Method::POST {
             return Err(Refusal::Method);
         }
         let signature = Signature::of(request.headers()).ok_or(Refusal::Unauthorized)?;
         let body = self.secrets.verify(request.body(), &signature, until).await.map_err(Refusal::Secret)?;
         let body = body.ok_or(Refusal::Unauthorized)?;
+        let (headers, received) = (request.headers(), Utc::now());
 
-        let report = report.insert(Delivery { payload_bytes: body.bytes().len(), ..Delivery::default() });
-        let Lot { objects, repeats, failures } = self.lot(body, request.headers());
-        report.keys = objects.iter().map(|object| object.key.clone()).collect();
-        report.failures = failures;
-        report.duplicates = repeats;
-
-        let contents: Vec<_> = objects.iter().map(|object| (object.logs, object.tally.clone())).collect();
-        let started = Instant::now();
-        let puts = self.store.put_all(objects, until).await;
-        report.store_latency = started.elapsed();
-        for (put, (logs, tally)) in puts.map_err(Refusal::Store)?.into_iter().zip(contents) {
-            match put {
-                Put::Created => {
-                    report.stored += logs;
-                    report.tally.merge(&tally);
-                }
-                Put::Existed => report.duplicates += logs,
+        let spill = self.spill.as_ref().filter(|spill| spill.fits(body));
+        let store_until = if spill.is_some() { leave_time_to_spill(until) } else { until };
+        let stored = self.file(body, headers, received, store_until, report).await;
+        match (stored, spill) {
+            (Ok(counts), _) => Ok(Accepted::Stored(counts)),
+            (Err(error), None) => Err(Refusal::Store(error)),
+            (Err(error), Some(spill)) => {
+                tracing::error!("the delivery goes to the spill queue: {error}");
+                let spilled = Spilled::new(body, &signature, headers, received);
+                spill.send(&spilled, until).await.map_err(Refusal::Spill)?;
+                Ok(Accepted::Queued)
             }
         }
+    }
+
+    async fn refile(&self, message: &str, until: Instant, report: &mut Option<Delivery>) -> Result<Counts, NotDrained> {
+        let spilled = Spilled::read(message).map_err(|_| NotDrained::Refused)?;
+        let body = self.secrets.verify(&spilled.body, &spilled.signature, until).await;
+        let body = body.map_err(|error| NotDrained::Refusal(Refusal::Secret(error)))?.ok_or(NotDrained::Refused)?;
+        let stored = self.file(body, &spilled.headers, spilled.received, until, report).await;
+        stored.map_err(|error| NotDrained::Refusal(Refusal::Store(error)))
+    }
+
+    /// The way of every delivery whose signature holds, from the payload to the store.
+    async fn file(
+        &self,
+        body: Verified<'_>,
+        headers: &HeaderMap,
+        received: DateTime<Utc>,
+        until: Instant,
+        report: &mut Option<Delivery>,
+    ) -> Result<Counts, StoreError> {
+        let report = report.insert(Delivery::of(body.bytes().len()));
+        let Lot { mut objects, repeats } = self.lot(body, headers, received);
+        let started = Instant::now();
+        let puts = self.store.put_all(&mut objects, until).await;
+        report.store_latency = started.elapsed();
+
+        // What was stored is counted even if something else was not: sent again, it is a duplicate.
+        let mut failed = None;
+        for (object, put) in objects.into_iter().zip(puts) {
+            match put {
+                Ok(put) => report.count(object, put),
+                Err(error) => failed = failed.or(Some(error)),
+            }
+        }
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        report.duplicates += repeats;
         Ok(Counts { stored: report.stored, duplicates: report.duplicates, failures: report.failures })
     }
 
     /// Everything between the signature and the store: no I/O.
-    fn lot(&self, body: Verified<'_>, headers: &http::HeaderMap) -> Lot {
-        let origin = Origin { received: Utc::now(), source: &self.source };
+    fn lot(&self, body: Verified<'_>, headers: &HeaderMap, received: DateTime<Utc>) -> Lot<'_> {
+        let origin = Origin { received, source: &self.source };
         match payload::decode(body, headers, self.max_payload_bytes) {
             Ok(payload) => lot::gather(payload::elements(&payload), &self.schemas, &self.prefix, origin),
             Err(error) => {
@@ -201,6 +299,10 @@ fn refuse(refusal: &Refusal) -> (Outcome, Response<String>) {
         }
         Refusal::Store(cause) => {
             tracing::error!("the delivery is not stored: {cause}");
+            (Outcome::StoreUnavailable, unavailable())
+        }
+        Refusal::Spill(cause) => {
+            tracing::error!("the delivery is neither stored nor in the spill queue: {cause}");
             (Outcome::StoreUnavailable, unavailable())
         }
     }

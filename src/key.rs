@@ -6,6 +6,9 @@ use chrono::{DateTime, Utc};
 
 use crate::record::RowId;
 
+/// What a prefix may take of a key's 1024 bytes (S3's limit); a table and the rest need less than the others.
+const MAX_PREFIX_BYTES: usize = 800;
+
 /// What stands before every key: nothing, or path segments that each end in `/`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Prefix(String);
@@ -13,20 +16,26 @@ pub struct Prefix(String);
 /// The prefix cannot be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "expected segments of letters, digits and ! _ . * ' ( ) = - joined by single slashes, such as logs or security/tracebit"
+    "expected segments of letters, digits and ! _ . ' ( ) = - joined by single slashes, such as logs or security/tracebit, \
+     {MAX_PREFIX_BYTES} characters at most"
 )]
 pub struct BadPrefix;
 
 impl Prefix {
-    /// Reads `logs` and `logs/` as the same; the characters are those that S3's documentation calls safe, and `=`.
+    /// Reads `logs` and `logs/` as the same; the characters are those that S3's documentation calls safe, and `=`,
+    /// but no `*`, which would be a wildcard in a policy made of the prefix.
     ///
     /// # Errors
     /// When a segment is empty, `.` or `..`, or has another character.
     pub fn new(text: &str) -> Result<Self, BadPrefix> {
         let text = text.strip_suffix('/').unwrap_or(text);
-        let is_safe = |byte: u8| byte.is_ascii_alphanumeric() || b"!_.*'()=-".contains(&byte);
+        let is_safe = |byte: u8| byte.is_ascii_alphanumeric() || b"!_.'()=-".contains(&byte);
         let is_good = |segment: &str| !matches!(segment, "" | "." | "..") && segment.bytes().all(is_safe);
-        if text.split('/').all(is_good) { Ok(Self(format!("{text}/"))) } else { Err(BadPrefix) }
+        if text.len() <= MAX_PREFIX_BYTES && text.split('/').all(is_good) {
+            Ok(Self(format!("{text}/")))
+        } else {
+            Err(BadPrefix)
+        }
     }
 
     /// The key of the object with `id` in `table`, filed under the hour of `time`.
@@ -62,9 +71,11 @@ mod tests {
 
     #[test]
     fn prefixes_that_would_make_odd_keys_are_refused() {
-        for text in ["/", "/logs", "logs//", "a//b", ".", "a/../b", "./a", "my logs", "a\nb", "ü", "a\\b", "a?b"] {
+        for text in ["/", "/logs", "logs//", "a//b", ".", "a/../b", "./a", "my logs", "a\nb", "ü", "a\\b", "a?b", "a*"]
+        {
             assert_eq!(Prefix::new(text), Err(BadPrefix), "{text:?}");
         }
+        assert_eq!(Prefix::new(&"a".repeat(MAX_PREFIX_BYTES + 1)), Err(BadPrefix));
     }
 
     proptest! {

@@ -18,11 +18,14 @@
 //! | [`lot`] | the records of one payload, gathered into objects |
 //! | [`key`] | where an object lies in the lake |
 //! | [`store`] | `PutObject`, never overwriting |
-//! | [`metrics`] | the one log line of an invocation, which carries the CloudWatch metrics |
+//! | [`spill`] | the queue where a delivery waits when S3 does not take it |
+//! | [`metrics`] | the log line of an invocation, which carries the CloudWatch metrics |
+//! | [`sdk`] | what all AWS clients share |
+//! | [`time`] | times as the lake writes them |
 //! | [`handler`] | the walk itself, and the answers |
 //!
-//! Only [`event`], [`secrets`], [`store`] and [`metrics`] touch the world outside; the rest are pure functions of
-//! bytes and of a clock that is handed in.
+//! Only [`config`], [`secrets`], [`store`], [`spill`] and [`metrics`] touch the world outside; from [`signature`] to [`key`] all are
+//! pure functions of bytes and of a clock that is handed in.
 
 pub mod config;
 pub mod event;
@@ -37,5 +40,6 @@ pub mod schema;
 pub mod sdk;
 pub mod secrets;
 pub mod signature;
+pub mod spill;
 pub mod store;
 pub mod time;

@@ -9,7 +9,7 @@ use crate::{
     metrics::Tally,
     payload::Elements,
     record::{self, FAILURES_TABLE, Failure, Origin, RowId},
-    schema::{Log, Schemas},
+    schema::{Log, Schema, Schemas},
 };
 
 /// How many classification failures of one payload get a record each. Those beyond share one more record, so that a
@@ -18,37 +18,35 @@ const MAX_FAILURE_RECORDS: usize = 10_000;
 
 /// One object, ready to be stored.
 #[derive(Debug)]
-pub struct Object {
+pub struct Object<'s> {
     /// Where it lies in the bucket.
     pub key: String,
     /// A line of JSON for each record.
     pub body: Vec<u8>,
-    /// How many logs are in it; failures are not counted.
-    pub logs: usize,
-    /// What the metrics count if this object is new.
+    /// The log type of its records; none for classification failures.
+    pub log_type: Option<&'s str>,
+    /// How many logs are in it, or elements that are classification failures.
+    pub count: usize,
+    /// What the metrics count of its logs beside their number.
     pub tally: Tally,
 }
 
 /// Everything that one payload becomes.
-#[derive(Debug, Default)]
-pub struct Lot {
+#[derive(Debug)]
+pub struct Lot<'s> {
     /// The objects, by table and hour.
-    pub objects: Vec<Object>,
+    pub objects: Vec<Object<'s>>,
     /// How many logs came more than once within the payload; they are stored once.
     pub repeats: usize,
-    /// How many elements are classification failures.
-    pub failures: usize,
 }
 
 /// Classifies every element and gathers the records.
 #[must_use]
-pub fn gather(elements: Elements<'_>, schemas: &Schemas, prefix: &Prefix, origin: Origin<'_>) -> Lot {
-    let mut gathering =
-        Gathering { origin, groups: BTreeMap::new(), seen: HashSet::new(), failures: Failures::default() };
-    let mut repeats = 0;
+pub fn gather<'s>(elements: Elements<'_>, schemas: &'s Schemas, prefix: &Prefix, origin: Origin<'_>) -> Lot<'s> {
+    let mut gathering = Gathering::new(origin);
     for element in elements {
         match schemas.classify(element) {
-            Ok(log) => repeats += usize::from(!gathering.log(&log)),
+            Ok(log) => gathering.log(&log),
             Err(unclassified) => gathering.failure(&Failure {
                 error: unclassified.to_string(),
                 payload: element,
@@ -56,124 +54,151 @@ pub fn gather(elements: Elements<'_>, schemas: &Schemas, prefix: &Prefix, origin
             }),
         }
     }
-    gathering.finish(prefix, repeats)
+    gathering.finish(prefix)
 }
 
 /// The lot of a payload that could not be decoded: one classification failure.
 #[must_use]
-pub fn of_failure(failure: &Failure<'_>, prefix: &Prefix, origin: Origin<'_>) -> Lot {
-    let mut gathering =
-        Gathering { origin, groups: BTreeMap::new(), seen: HashSet::new(), failures: Failures::default() };
+pub fn of_failure<'s>(failure: &Failure<'_>, prefix: &Prefix, origin: Origin<'_>) -> Lot<'s> {
+    let mut gathering = Gathering::new(origin);
     gathering.failure(failure);
-    gathering.finish(prefix, 0)
+    gathering.finish(prefix)
 }
 
-struct Gathering<'a> {
-    origin: Origin<'a>,
-    groups: BTreeMap<(String, i64), Group>,
+struct Gathering<'s, 'o> {
+    origin: Origin<'o>,
+    /// By log type, none for failures, and hour since 1970.
+    groups: BTreeMap<(Option<&'s str>, i64), Group>,
     seen: HashSet<RowId>,
-    failures: Failures,
+    repeats: usize,
+    failures: usize,
+    beyond: Beyond,
 }
 
 /// The records that become one object.
 #[derive(Default)]
 struct Group {
+    table: String,
     lines: Vec<u8>,
     ids: Vec<RowId>,
     earliest: Option<DateTime<Utc>>,
-    logs: usize,
+    count: usize,
     tally: Tally,
 }
 
+/// The failures that get no record of their own.
 #[derive(Default)]
-struct Failures {
+struct Beyond {
     count: usize,
-    first_beyond: Option<String>,
-    beyond: Vec<u8>,
+    first_error: String,
+    payloads: Vec<u8>,
 }
 
-impl Gathering<'_> {
-    /// Adds a log; false when the payload had it before.
-    fn log(&mut self, log: &Log<'_>) -> bool {
+impl<'s, 'o> Gathering<'s, 'o> {
+    fn new(origin: Origin<'o>) -> Self {
+        Self {
+            origin,
+            groups: BTreeMap::new(),
+            seen: HashSet::new(),
+            repeats: 0,
+            failures: 0,
+            beyond: Beyond::default(),
+        }
+    }
+
+    fn log(&mut self, log: &Log<'s, '_>) {
         if !self.seen.insert(log.row_id) {
-            return false;
+            self.repeats += 1;
+            return;
         }
         let origin = self.origin;
-        let group = self.group(log.schema.table(), log.event_time);
+        let group = self.group(Some(log.schema), log.event_time);
         record::push_log(&mut group.lines, log, origin);
         group.ids.push(log.row_id);
-        group.logs += 1;
+        group.count += 1;
         group.tally.add(log);
-        true
     }
 
     fn failure(&mut self, failure: &Failure<'_>) {
-        self.failures.count += 1;
-        if self.failures.count > MAX_FAILURE_RECORDS {
-            self.failures.first_beyond.get_or_insert_with(|| failure.error.clone());
-            self.failures.beyond.extend_from_slice(failure.payload);
-            self.failures.beyond.push(b'\n');
-        } else {
-            self.failure_record(failure);
+        self.failures += 1;
+        if self.failures <= MAX_FAILURE_RECORDS {
+            self.failure_record(failure, 1);
+            return;
         }
+        if self.beyond.count == 0 {
+            self.beyond.first_error.clone_from(&failure.error);
+        }
+        self.beyond.count += 1;
+        self.beyond.payloads.extend_from_slice(failure.payload);
+        self.beyond.payloads.push(b'\n');
     }
 
-    fn failure_record(&mut self, failure: &Failure<'_>) {
+    /// A record that stands for `count` elements.
+    fn failure_record(&mut self, failure: &Failure<'_>, count: usize) {
         let origin = self.origin;
-        let group = self.group(FAILURES_TABLE.to_owned(), origin.received);
         let id = failure.row_id();
+        let group = self.group(None, origin.received);
         record::push_failure(&mut group.lines, failure, id, origin);
         group.ids.push(id);
+        group.count += count;
     }
 
-    fn group(&mut self, table: String, time: DateTime<Utc>) -> &mut Group {
+    fn group(&mut self, schema: Option<&'s Schema>, time: DateTime<Utc>) -> &mut Group {
+        let log_type = schema.map(|schema| schema.log_type.as_str());
         let hour = time.timestamp().div_euclid(3600);
-        let group = self.groups.entry((table, hour)).or_default();
+        let group = self.groups.entry((log_type, hour)).or_insert_with(|| Group {
+            table: schema.map_or_else(|| FAILURES_TABLE.to_owned(), Schema::table),
+            ..Group::default()
+        });
         group.earliest = Some(group.earliest.map_or(time, |earliest| earliest.min(time)));
         group
     }
 
-    fn finish(mut self, prefix: &Prefix, repeats: usize) -> Lot {
-        let beyond = std::mem::take(&mut self.failures.beyond);
-        if let Some(first) = self.failures.first_beyond.take() {
-            let more = self.failures.count - MAX_FAILURE_RECORDS;
+    fn finish(mut self, prefix: &Prefix) -> Lot<'s> {
+        let Beyond { count, first_error, payloads } = std::mem::take(&mut self.beyond);
+        if count > 0 {
             let error =
-                format!("{more} more elements of this payload fit no schema, here a line each; the first: {first}");
-            self.failure_record(&Failure { error, payload: &beyond, log_type: None });
+                format!("{count} more elements of this payload fit no schema, a line each; the first: {first_error}");
+            self.failure_record(&Failure { error, payload: &payloads, log_type: None }, count);
         }
         let received = self.origin.received;
         let objects = self
             .groups
             .into_iter()
-            .map(|((table, _), group)| {
+            .map(|((log_type, _), group)| {
                 let id = match group.ids.as_slice() {
                     [only] => *only,
                     several => RowId::of_all(several),
                 };
                 Object {
-                    key: prefix.key(&table, group.earliest.unwrap_or(received), id),
+                    key: prefix.key(&group.table, group.earliest.unwrap_or(received), id),
                     body: group.lines,
-                    logs: group.logs,
+                    log_type,
+                    count: group.count,
                     tally: group.tally,
                 }
             })
             .collect();
-        Lot { objects, repeats, failures: self.failures.count }
+        Lot { objects, repeats: self.repeats }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::LazyLock;
+
     use serde_json::Value;
 
     use super::*;
     use crate::{config::Source, payload::elements, time};
 
-    fn gathered(payload: &str) -> Lot {
+    static SCHEMAS: LazyLock<Schemas> = LazyLock::new(|| Schemas::embedded().unwrap());
+
+    fn gathered(payload: &str) -> Lot<'static> {
         let source = Source { id: None, label: "tracebit".to_owned() };
         let received = time::parse("2026-11-22T10:20:30Z").unwrap();
         let origin = Origin { received, source: &source };
-        gather(elements(payload.as_bytes()), &Schemas::embedded().unwrap(), &Prefix::default(), origin)
+        gather(elements(payload.as_bytes()), &SCHEMAS, &Prefix::default(), origin)
     }
 
     fn health_check(timestamp: &str, subtype: &str) -> String {
@@ -182,7 +207,7 @@ mod tests {
         )
     }
 
-    fn lines(object: &Object) -> Vec<Value> {
+    fn lines(object: &Object<'_>) -> Vec<Value> {
         object
             .body
             .split(|byte| *byte == b'\n')
@@ -200,7 +225,7 @@ mod tests {
             object.key,
             format!("tracebit_healthcheck/year=2026/month=11/day=22/hour=09/20261122T091011Z-{id}.json")
         );
-        assert_eq!((object.logs, object.tally.health_checks, object.tally.unhealthy), (1, 1, 1));
+        assert_eq!((object.log_type, object.count, object.tally.unhealthy), (Some("Tracebit.HealthCheck"), 1, 1));
     }
 
     #[test]
@@ -208,8 +233,8 @@ mod tests {
         let logs = [("09:30:00", "a"), ("09:00:00", "b"), ("10:00:00", "c"), ("09:59:59.999", "d")]
             .map(|(time, subtype)| health_check(&format!("2026-11-22T{time}Z"), subtype));
         let lot = gathered(&logs.join("\n"));
-        let keys = |lot: &Lot| lot.objects.iter().map(|object| object.key.clone()).collect::<Vec<_>>();
-        assert_eq!(lot.objects.iter().map(|object| object.logs).collect::<Vec<_>>(), [3, 1]);
+        let keys = |lot: &Lot<'_>| lot.objects.iter().map(|object| object.key.clone()).collect::<Vec<_>>();
+        assert_eq!(lot.objects.iter().map(|object| object.count).collect::<Vec<_>>(), [3, 1]);
         assert!(keys(&lot)[0].contains("hour=09/20261122T090000Z-"), "{:?}", keys(&lot));
         let mut reversed = logs.to_vec();
         reversed.reverse();
@@ -229,7 +254,7 @@ mod tests {
     fn a_log_that_comes_twice_is_stored_once() {
         let log = health_check("2026-11-22T09:10:11Z", "a");
         let lot = gathered(&format!("[{log}, {log} ,{}]", log.replace(':', " : ").replace("09 : 10 : 11", "09:10:11")));
-        assert_eq!((lot.objects.len(), lot.objects[0].logs, lot.repeats), (1, 1, 2));
+        assert_eq!((lot.objects.len(), lot.objects[0].count, lot.repeats), (1, 1, 2));
     }
 
     #[test]
@@ -237,12 +262,12 @@ mod tests {
         let good = health_check("2025-01-01T00:00:00Z", "a");
         let bad = good.replace("false", "\"no\"");
         let lot = gathered(&format!("[{good},{bad},7]"));
-        assert_eq!((lot.failures, lot.objects.len()), (2, 2));
+        assert_eq!(lot.objects.len(), 2);
         let failures = &lot.objects[0];
         assert!(
             failures.key.starts_with("classification_failures/year=2026/month=11/day=22/hour=10/20261122T102030Z-")
         );
-        assert_eq!(failures.logs, 0);
+        assert_eq!((failures.log_type, failures.count), (None, 2));
         let records = lines(failures);
         assert_eq!(records[0]["error"], "is_healthy: expected boolean, found string");
         assert_eq!(records[0]["log_type"], "Tracebit.HealthCheck");
@@ -254,7 +279,7 @@ mod tests {
     fn a_flood_of_failures_is_kept_in_bounded_space() {
         let payload = format!("[{}]", vec!["1"; 1_000_000].join(","));
         let lot = gathered(&payload);
-        assert_eq!((lot.failures, lot.objects.len()), (1_000_000, 1));
+        assert_eq!((lot.objects.len(), lot.objects[0].count), (1, 1_000_000));
         let records = lines(&lot.objects[0]);
         assert_eq!(records.len(), MAX_FAILURE_RECORDS + 1);
         assert_eq!(

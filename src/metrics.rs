@@ -1,6 +1,9 @@
-//! The one log line of an invocation. It is in CloudWatch's embedded metric format, so that the same line is what a
-//! person reads and what the metrics of namespace `TracebitLake` are made from; two short lines more for the metrics
-//! that have a dimension.
+//! The log line of an invocation. It is in CloudWatch's embedded metric format, so that the same line is what a person
+//! reads and what the metrics of namespace `TracebitLake` are made from. What has a dimension cannot stand in it: each
+//! log type and each severity that was stored gets a short line of its own, before it.
+//!
+//! `StoreErrors` counts the deliveries that were not stored at once, be it for S3 or for the secret; `Spilled` those of
+//! them that wait in the spill queue.
 
 use std::{
     collections::BTreeMap,
@@ -16,7 +19,7 @@ use metrique::{
     writer::{AnyEntrySink as _, FormatExt as _, sink::AnyFlushImmediately},
 };
 
-use crate::schema::Log;
+use crate::{lot::Object, schema::Log, store::Put};
 
 /// The namespace of all metrics.
 pub const NAMESPACE: &str = "TracebitLake";
@@ -25,21 +28,19 @@ pub const NAMESPACE: &str = "TracebitLake";
 const ALERT: &str = "Tracebit.Alert";
 const HEALTH_CHECK: &str = "Tracebit.HealthCheck";
 
-/// The values of dimension `Severity`: those that Tracebit has, and two for the rest, for a dimension must not grow
-/// with what is sent.
-const SEVERITIES: [&str; 5] = ["Info", "Low", "Medium", "High", "Critical"];
+/// The values of dimension `Severity`: Tracebit's Info, Medium and High, two that it may come to use, and one for all
+/// else, for a dimension must not grow with what is sent.
+const SEVERITIES: [&str; 6] = ["Info", "Low", "Medium", "High", "Critical", OTHER_SEVERITY];
 const OTHER_SEVERITY: &str = "Other";
 
 /// A line holds this many keys at most.
 const MAX_KEYS: usize = 20;
 
-/// What the metrics count of logs.
+/// What the metrics count of logs, beside their number.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// Logs by log type.
-    pub logs: BTreeMap<String, u64>,
-    /// Alerts by severity.
-    pub alerts: BTreeMap<&'static str, u64>,
+    /// Alerts by severity, in the order of [`SEVERITIES`].
+    alerts: [u64; SEVERITIES.len()],
     /// Health checks.
     pub health_checks: u64,
     /// Health checks that say `is_healthy: false`.
@@ -48,14 +49,14 @@ pub struct Tally {
 
 impl Tally {
     /// Counts one log.
-    pub fn add(&mut self, log: &Log<'_>) {
-        let log_type = log.schema.log_type.as_str();
-        match self.logs.get_mut(log_type) {
-            Some(count) => *count += 1,
-            None => drop(self.logs.insert(log_type.to_owned(), 1)),
-        }
-        match log_type {
-            ALERT => *self.alerts.entry(severity(log.severity)).or_default() += 1,
+    pub fn add(&mut self, log: &Log<'_, '_>) {
+        match log.schema.log_type.as_str() {
+            ALERT => {
+                let severity = severity(log.severity);
+                for (known, count) in SEVERITIES.iter().zip(&mut self.alerts) {
+                    *count += u64::from(*known == severity);
+                }
+            }
             HEALTH_CHECK => {
                 self.health_checks += 1;
                 self.unhealthy += u64::from(log.is_healthy == Some(b"false"));
@@ -64,13 +65,9 @@ impl Tally {
         }
     }
 
-    /// Counts what `other` has counted.
-    pub fn merge(&mut self, other: &Self) {
-        for (log_type, count) in &other.logs {
-            *self.logs.entry(log_type.clone()).or_default() += count;
-        }
-        for (severity, count) in &other.alerts {
-            *self.alerts.entry(severity).or_default() += count;
+    fn merge(&mut self, other: &Self) {
+        for (count, more) in self.alerts.iter_mut().zip(other.alerts) {
+            *count += more;
         }
         self.health_checks += other.health_checks;
         self.unhealthy += other.unhealthy;
@@ -78,11 +75,9 @@ impl Tally {
 }
 
 fn severity(raw: Option<&[u8]>) -> &'static str {
-    let text: Option<&str> = raw.and_then(|raw| serde_json::from_slice(raw).ok());
-    SEVERITIES
-        .into_iter()
-        .find(|known| text.is_some_and(|text| text.eq_ignore_ascii_case(known)))
-        .unwrap_or(OTHER_SEVERITY)
+    let text: Option<String> = raw.and_then(|raw| serde_json::from_slice(raw).ok());
+    let is_it = |known: &&str| text.as_deref().is_some_and(|text| text.eq_ignore_ascii_case(known));
+    SEVERITIES.into_iter().find(is_it).unwrap_or(OTHER_SEVERITY)
 }
 
 /// How an invocation ended.
@@ -90,14 +85,18 @@ fn severity(raw: Option<&[u8]>) -> &'static str {
 pub enum Outcome {
     /// Everything is in the lake.
     Stored,
+    /// S3 did not take everything in time, and the delivery waits in the spill queue.
+    Queued,
     /// Not a `POST`.
     MethodNotAllowed,
     /// The signature is missing, malformed or wrong.
     Unauthorized,
     /// The secret could not be had.
     SecretUnavailable,
-    /// S3 did not take an object.
+    /// S3 did not take an object, nor did the spill queue, where there is one, take the delivery.
     StoreUnavailable,
+    /// A message of the spill queue is no delivery with a good signature.
+    MessageRefused,
 }
 
 /// What one invocation reports.
@@ -113,23 +112,47 @@ pub struct Report {
     pub delivery: Option<Delivery>,
 }
 
-/// What was done with a payload whose signature held.
+/// What was done with a payload whose signature held. An object that was not stored is not counted.
 #[derive(Debug, Clone, Default)]
 pub struct Delivery {
     /// The body as it was sent, in bytes.
-    pub payload_bytes: usize,
-    /// The keys of all objects.
-    pub keys: Vec<String>,
+    payload_bytes: usize,
+    /// The keys of the objects that are in the lake.
+    keys: Vec<String>,
+    /// Logs in new objects, by log type.
+    logs: BTreeMap<String, usize>,
+    /// What else is in the new objects.
+    tally: Tally,
     /// Logs in new objects.
     pub stored: usize,
-    /// What is in the new objects.
-    pub tally: Tally,
     /// Logs that were there already, or came twice.
     pub duplicates: usize,
     /// Classification failures.
     pub failures: usize,
     /// How long S3 took.
     pub store_latency: Duration,
+}
+
+impl Delivery {
+    /// A delivery of a body of so many bytes, of which nothing is stored yet.
+    #[must_use]
+    pub fn of(payload_bytes: usize) -> Self {
+        Self { payload_bytes, ..Self::default() }
+    }
+
+    /// Counts an object that is in the lake.
+    pub fn count(&mut self, object: Object<'_>, put: Put) {
+        self.keys.push(object.key);
+        match (object.log_type, put) {
+            (None, _) => self.failures += object.count,
+            (Some(_), Put::Existed) => self.duplicates += object.count,
+            (Some(log_type), Put::Created) => {
+                self.stored += object.count;
+                *self.logs.entry(log_type.to_owned()).or_default() += object.count;
+                self.tally.merge(&object.tally);
+            }
+        }
+    }
 }
 
 #[metrics(rename_all = "PascalCase")]
@@ -141,6 +164,7 @@ struct Line {
     #[metrics(unit = Millisecond, flags(NoMetric))]
     duration: Duration,
     unauthorized: Option<u64>,
+    spilled: Option<u64>,
     store_errors: Option<u64>,
     #[metrics(flatten)]
     delivery: Option<DeliveryLine>,
@@ -207,13 +231,15 @@ impl Metrics {
         Self(Box::new(move |report| {
             let timestamp = SystemTime::now();
             if let Some(delivery) = &report.delivery {
-                for (log_type, count) in &delivery.tally.logs {
-                    let line = ByLogType { timestamp, log_type: log_type.clone(), logs_stored: *count };
+                for (log_type, logs) in &delivery.logs {
+                    let line = ByLogType { timestamp, log_type: log_type.clone(), logs_stored: count(*logs) };
                     sink.append_any(RootEntry::new(line.close()));
                 }
-                for (severity, count) in &delivery.tally.alerts {
-                    let line = BySeverity { timestamp, severity, alerts_stored: *count };
-                    sink.append_any(RootEntry::new(line.close()));
+                for (severity, alerts_stored) in SEVERITIES.into_iter().zip(delivery.tally.alerts) {
+                    if alerts_stored > 0 {
+                        let line = BySeverity { timestamp, severity, alerts_stored };
+                        sink.append_any(RootEntry::new(line.close()));
+                    }
                 }
             }
             sink.append_any(RootEntry::new(Line::new(report, timestamp).close()));
@@ -229,12 +255,15 @@ impl Metrics {
 impl Line {
     fn new(report: Report, timestamp: SystemTime) -> Self {
         let one_if = |condition: bool| condition.then_some(1);
-        let is_failed = matches!(report.outcome, Outcome::SecretUnavailable | Outcome::StoreUnavailable);
+        let is_failed =
+            matches!(report.outcome, Outcome::Queued | Outcome::SecretUnavailable | Outcome::StoreUnavailable);
         Self {
             timestamp,
             request_id: report.request_id,
             outcome: match report.outcome {
                 Outcome::Stored => "stored",
+                Outcome::Queued => "queued",
+                Outcome::MessageRefused => "message refused",
                 Outcome::MethodNotAllowed => "method not allowed",
                 Outcome::Unauthorized => "unauthorized",
                 Outcome::SecretUnavailable => "secret unavailable",
@@ -242,6 +271,7 @@ impl Line {
             },
             duration: report.duration,
             unauthorized: one_if(report.outcome == Outcome::Unauthorized),
+            spilled: one_if(report.outcome == Outcome::Queued),
             store_errors: one_if(is_failed),
             delivery: report.delivery.map(DeliveryLine::new),
         }

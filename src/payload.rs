@@ -9,7 +9,7 @@ use std::{
 };
 
 use http::{HeaderMap, header::CONTENT_ENCODING};
-use memchr::memchr2;
+use memchr::{memchr, memchr2};
 
 use crate::signature::Verified;
 
@@ -57,6 +57,8 @@ enum Encoding {
 pub fn decode<'a>(body: Verified<'a>, headers: &HeaderMap, limit: usize) -> Result<Cow<'a, [u8]>, DecodeError> {
     let bytes = body.bytes();
     match encoding(bytes, headers)? {
+        // Nothing is nothing, whatever it is called.
+        _ if bytes.is_empty() => Ok(Cow::Borrowed(bytes)),
         Encoding::Plain if bytes.len() > limit => Err(DecodeError::TooLarge { limit }),
         Encoding::Plain => Ok(Cow::Borrowed(bytes)),
         Encoding::Gzip => inflate("gzip", flate2::read::MultiGzDecoder::new(bytes), limit).map(Cow::Owned),
@@ -97,29 +99,44 @@ fn inflate(encoding: &'static str, decoder: impl Read, limit: usize) -> Result<V
 /// Splits a payload into its logs, each without the white space around it. Blank lines and elements are left out.
 ///
 /// The stream type is told from the content: an array, one object (over several lines, too), or an object on each
-/// line. Text that is none of these is one element.
+/// line. Text that is none of these is one element, and so is text of brackets and commas alone: what was signed is
+/// kept, unless there is nothing in it.
 #[must_use]
 pub fn elements(payload: &[u8]) -> Elements<'_> {
     let payload = payload.strip_prefix(b"\xef\xbb\xbf").unwrap_or(payload).trim_ascii();
-    let whole = value_len(payload) == Some(payload.len());
-    let is_array = payload.first() == Some(&b'[');
-    if let (true, Some(rest)) = (is_array, payload.get(1..)) {
-        // Text after the array's end (lines of arrays, say) is no array.
-        if whole || value_len(payload).is_none() {
-            let inner = if whole { rest.get(..rest.len() - 1).unwrap_or_default() } else { rest };
-            return Elements { rest: inner, separator: Separator::Comma };
+    let whole = Elements { rest: payload, separator: Separator::None };
+    match payload.first() {
+        Some(b'[') => match value_len(payload) {
+            Some(len) if len == payload.len() => array(payload.get(1..len - 1).unwrap_or_default()).unwrap_or(whole),
+            // Unsound brackets: the array was cut, or an element is broken, or these are lines and the first is broken.
+            None if !has_object_lines(payload) => {
+                let inner = payload.get(1..).unwrap_or_default();
+                let inner = inner.strip_suffix(b"]").unwrap_or(inner);
+                array(inner).filter(|elements| elements.clone().next().is_some()).unwrap_or(whole)
+            }
+            _ if has_object_lines(payload) => Elements { separator: Separator::Newline, ..whole },
+            _ => whole,
+        },
+        _ if value_len(payload) != Some(payload.len()) && has_object_lines(payload) => {
+            Elements { separator: Separator::Newline, ..whole }
         }
+        _ => whole,
     }
-    let separator = if !whole && has_object_line(payload) { Separator::Newline } else { Separator::None };
-    Elements { rest: payload, separator }
 }
 
-/// Whether any line is an object by itself, which tells lines from one damaged object.
-fn has_object_line(payload: &[u8]) -> bool {
-    payload
-        .split(|byte| *byte == b'\n')
-        .map(<[u8]>::trim_ascii)
-        .any(|line| line.first() == Some(&b'{') && value_len(line) == Some(line.len()))
+/// The elements of an array with this inside; `None` where it has commas but no element.
+fn array(inside: &[u8]) -> Option<Elements<'_>> {
+    let elements = Elements { rest: inside, separator: Separator::Comma };
+    let is_good = inside.trim_ascii().is_empty() || elements.clone().next().is_some();
+    is_good.then_some(elements)
+}
+
+/// Whether these are lines with an object on each, some of them perhaps broken. Lines that end in a comma belong to an
+/// array or an object that was printed over several lines.
+fn has_object_lines(payload: &[u8]) -> bool {
+    let lines = || payload.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
+    let is_object = |line: &[u8]| line.first() == Some(&b'{') && value_len(line) == Some(line.len());
+    lines().any(is_object) && !lines().any(|line| line.last() == Some(&b','))
 }
 
 /// The logs of a payload; see [`elements`].
@@ -142,11 +159,14 @@ impl<'a> Iterator for Elements<'a> {
     fn next(&mut self) -> Option<&'a [u8]> {
         while !self.rest.is_empty() {
             let end = match self.separator {
-                Separator::Comma => top_level(self.rest, b",").unwrap_or(self.rest.len()),
-                Separator::Newline => memchr::memchr(b'\n', self.rest).unwrap_or(self.rest.len()),
-                Separator::None => self.rest.len(),
+                Separator::Comma => comma(self.rest),
+                Separator::Newline => memchr(b'\n', self.rest),
+                Separator::None => None,
             };
-            let (element, rest) = self.rest.split_at_checked(end).unwrap_or((self.rest, &[]));
+            let (element, rest) = match end {
+                Some(end) => self.rest.split_at_checked(end).unwrap_or((self.rest, &[])),
+                None => (self.rest, &[][..]),
+            };
             self.rest = rest.get(1..).unwrap_or_default();
             let element = element.trim_ascii();
             if !element.is_empty() {
@@ -157,28 +177,71 @@ impl<'a> Iterator for Elements<'a> {
     }
 }
 
-/// The length of the bracketed value at the start of `text`; `None` when it does not start with a bracket or does not
-/// close it.
+/// The length of the bracketed value at the start of `text`; `None` when it does not start with a bracket, or its
+/// brackets do not match.
 fn value_len(text: &[u8]) -> Option<usize> {
-    let inner = text.get(1..).filter(|_| matches!(text.first(), Some(b'{' | b'[')))?;
-    top_level(inner, b"}]").map(|end| end + 2)
-}
-
-/// The place of the first byte out of `wanted` that lies outside strings and brackets.
-fn top_level(text: &[u8], wanted: &[u8]) -> Option<usize> {
-    let mut depth = 0usize;
-    let mut at = 0;
-    loop {
-        let byte = *text.get(at)?;
+    let mut open = Vec::new();
+    for (at, byte) in structure(text) {
         match byte {
-            _ if depth == 0 && wanted.contains(&byte) => return Some(at),
-            b'"' => at = string_end(text, at + 1)?,
-            b'{' | b'[' => depth += 1,
-            b'}' | b']' => depth = depth.saturating_sub(1),
+            b'{' | b'[' => open.push(byte),
+            b'}' | b']' if open.pop() != Some(opening(byte)) => return None,
             _ => {}
         }
-        at += 1;
+        if open.is_empty() {
+            return (at > 0).then_some(at + 1);
+        }
     }
+    None
+}
+
+/// The place of the first comma outside brackets. A closing bracket closes whatever was left open inside its own pair,
+/// and one without a pair is passed over, so that an element with broken brackets ends where it most likely does.
+fn comma(text: &[u8]) -> Option<usize> {
+    let mut open = Vec::new();
+    // How many of `open` are square: so that a bracket without a pair is told without a search.
+    let mut square = 0;
+    for (at, byte) in structure(text) {
+        match byte {
+            b',' if open.is_empty() => return Some(at),
+            b'{' | b'[' => {
+                open.push(byte);
+                square += usize::from(byte == b'[');
+            }
+            b'}' | b']' => {
+                let has_pair = if byte == b']' { square > 0 } else { square < open.len() };
+                while has_pair && let Some(opened) = open.pop() {
+                    square -= usize::from(opened == b'[');
+                    if opened == opening(byte) {
+                        break;
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    None
+}
+
+fn opening(closing: u8) -> u8 {
+    if closing == b'}' { b'{' } else { b'[' }
+}
+
+/// The brackets and commas of `text` that are not part of a string, each with its place. A string that does not end
+/// goes on to the end of the text.
+fn structure(text: &[u8]) -> impl Iterator<Item = (usize, u8)> {
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        loop {
+            let byte = *text.get(at)?;
+            let place = at;
+            at += 1;
+            match byte {
+                b'"' => at = string_end(text, at)? + 1,
+                b'{' | b'}' | b'[' | b']' | b',' => return Some((place, byte)),
+                _ => {}
+            }
+        }
+    })
 }
 
 /// The place of the quote that ends the string whose content starts at `at`.
@@ -283,6 +346,9 @@ mod tests {
         assert_eq!(split("[\n{\"a\":tru},\n{\"b\":2}\n]"), ["{\"a\":tru}", "{\"b\":2}"]);
         assert_eq!(split("[{\"a\":1},{\"b\":"), ["{\"a\":1}", "{\"b\":"]);
         assert_eq!(split("[{\"a\":1},]"), ["{\"a\":1}"]);
+        assert_eq!(split("[{\"a\":1}},{\"b\":2}]"), ["{\"a\":1}}", "{\"b\":2}"]);
+        assert_eq!(split("[{\"a\":[1},{\"b\":2}]"), ["{\"a\":[1}", "{\"b\":2}"]);
+        assert_eq!(split("[\n{\"a\":1}},\n{\"b\":2},\n{\"c\":3}\n]"), ["{\"a\":1}}", "{\"b\":2}", "{\"c\":3}"]);
     }
 
     #[test]
@@ -290,6 +356,7 @@ mod tests {
         assert_eq!(split("{\"a\":1}\r\n\n  \n{\"b\":2}"), ["{\"a\":1}", "{\"b\":2}"]);
         assert_eq!(split("{\"a\":\"cut\n{\"b\":2}\nrubbish"), ["{\"a\":\"cut", "{\"b\":2}", "rubbish"]);
         assert_eq!(split("[1]\n{\"b\":2}"), ["[1]", "{\"b\":2}"]);
+        assert_eq!(split("[broken\n{\"b\":2}"), ["[broken", "{\"b\":2}"]);
     }
 
     #[test]
@@ -302,6 +369,26 @@ mod tests {
     fn nothing_is_no_element() {
         for payload in ["", " \r\n\t\n ", "[]", " [ ] ", "[\n]"] {
             assert_eq!(split(payload), [""; 0], "{payload:?}");
+        }
+        for encoding in [None, Some("gzip"), Some("zstd")] {
+            assert_eq!(decoded(b"", encoding, 100).unwrap(), b"", "{encoding:?}");
+        }
+    }
+
+    #[test]
+    fn brackets_and_commas_alone_are_kept() {
+        for payload in ["[", "[,", "[,]", "[,,,", ",", "]", "[]]", "[],[]"] {
+            assert_eq!(split(payload), [payload]);
+        }
+        assert_eq!(split("[}"), ["}"]);
+    }
+
+    #[test]
+    fn brackets_without_a_pair_cost_no_search() {
+        let many = 1_000_000;
+        for (open, close) in [("{", "]"), ("[", "}")] {
+            let payload = format!("[{}{}", open.repeat(many), close.repeat(many));
+            assert_eq!(split(&payload).len(), 1);
         }
     }
 

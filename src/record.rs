@@ -84,7 +84,7 @@ struct StandardFields<'a> {
 }
 
 /// Appends the record of `log` to `lines`, with the newline that ends it.
-pub fn push_log(lines: &mut Vec<u8>, log: &Log<'_>, origin: Origin<'_>) {
+pub fn push_log(lines: &mut Vec<u8>, log: &Log<'_, '_>, origin: Origin<'_>) {
     let standard = StandardFields {
         p_log_type: &log.schema.log_type,
         p_event_time: time::sql(log.event_time),
@@ -143,8 +143,8 @@ struct FailureFields<'a> {
 pub fn push_failure(lines: &mut Vec<u8>, failure: &Failure<'_>, id: RowId, origin: Origin<'_>) {
     let encoded;
     let (payload, payload_encoding) = match std::str::from_utf8(failure.payload) {
-        Ok(text) => (text, "utf-8"),
-        Err(_) => {
+        Ok(text) if !swells(failure.payload) => (text, "utf-8"),
+        _ => {
             encoded = BASE64.encode(failure.payload);
             (encoded.as_str(), "base64")
         }
@@ -161,6 +161,14 @@ pub fn push_failure(lines: &mut Vec<u8>, failure: &Failure<'_>, id: RowId, origi
     };
     push_json(lines, &fields);
     lines.push(b'\n');
+}
+
+/// Whether a payload is large and would be several times as large as JSON, where a control character without an escape
+/// of its own takes six bytes; base64 takes four for three.
+fn swells(payload: &[u8]) -> bool {
+    const LARGE: usize = 1024 * 1024;
+    let has_no_escape = |byte: &&u8| byte.is_ascii_control() && !matches!(byte, 0x08 | b'\t' | b'\n' | 0x0c | b'\r');
+    payload.len() > LARGE && payload.iter().filter(has_no_escape).count() > payload.len() / 4
 }
 
 fn push_json(lines: &mut Vec<u8>, fields: &impl Serialize) {
@@ -253,6 +261,18 @@ mod tests {
                        "p_parse_time": "2026-11-22 10:20:30.000", "p_source_label": "tracebit"})
             );
         }
+    }
+
+    #[test]
+    fn a_large_payload_of_control_characters_does_not_swell() {
+        let payload = vec![0; 2_000_000];
+        let failure = Failure { error: "e".to_owned(), payload: &payload, log_type: None };
+        let mut lines = Vec::new();
+        let origin_source = source();
+        let received = time::parse("2026-11-22T10:20:30Z").unwrap();
+        push_failure(&mut lines, &failure, failure.row_id(), Origin { received, source: &origin_source });
+        assert!(lines.len() < 3_000_000, "{}", lines.len());
+        assert_eq!(serde_json::from_slice::<Value>(&lines).unwrap()["payload_encoding"], "base64");
     }
 
     #[test]

@@ -1,26 +1,40 @@
-//! What all AWS clients share: HTTP, credentials, region, endpoints, time-outs and retries.
+//! What all AWS clients share: HTTP, credentials, region, endpoints, time-outs, retries, and how an error is told.
 
-use std::time::Duration;
+use std::{error::Error, time::Duration};
 
-use aws_config::{BehaviorVersion, ConfigLoader, retry::RetryConfig, timeout::TimeoutConfig};
+use aws_config::{BehaviorVersion, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
+use aws_sdk_s3::config::{
+    Region, SharedCredentialsProvider,
+    retry::{RetryPartition, TokenBucket},
+};
 use aws_smithy_http_client::{
     Builder,
     tls::{Provider, rustls_provider::CryptoMode},
 };
+use aws_types::service_config::{LoadServiceConfig, ServiceConfigKey};
 
-/// One attempt, and the connection it may need. A healthy service answers in tens of milliseconds; the attempts share
-/// the time that the invocation has left, which bounds them all.
-const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
+/// One attempt, and the connection it may need: a healthy service answers in tens of milliseconds.
+pub(crate) const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-const MAX_ATTEMPTS: u32 = 8;
+
+/// The time that an invocation has left ends the attempts, so their number is only a backstop.
+const MAX_ATTEMPTS: u32 = 100;
 const FIRST_BACKOFF: Duration = Duration::from_millis(100);
 const MAX_BACKOFF: Duration = Duration::from_secs(2);
 
-/// Loads region, credentials and endpoints as the AWS SDK defines them, with one HTTP client for all services.
-///
-/// TLS by rustls with *ring*: aws-lc, the SDK's default, gathers entropy for tens of milliseconds of CPU at start-up.
-#[must_use]
-pub fn loader() -> ConfigLoader {
+/// Loads region, credentials and endpoints as the AWS SDK defines them, with one HTTP client for all services. An empty
+/// endpoint of one service counts as none.
+pub async fn load() -> SdkConfig {
+    without_empty_endpoints(loader().load().await)
+}
+
+/// The same with credentials, region and endpoint as given: for the local mode.
+pub async fn load_for(endpoint: &str, region: &'static str, credentials: SharedCredentialsProvider) -> SdkConfig {
+    loader().region(Region::from_static(region)).credentials_provider(credentials).endpoint_url(endpoint).load().await
+}
+
+/// TLS is rustls with *ring*: aws-lc, the SDK's default, gathers entropy for tens of milliseconds of CPU at start-up.
+fn loader() -> aws_config::ConfigLoader {
     let http = Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
     let timeouts =
         TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).operation_attempt_timeout(ATTEMPT_TIMEOUT).build();
@@ -29,4 +43,36 @@ pub fn loader() -> ConfigLoader {
         .with_initial_backoff(FIRST_BACKOFF)
         .with_max_backoff(MAX_BACKOFF);
     aws_config::defaults(BehaviorVersion::latest()).http_client(http).timeout_config(timeouts).retry_config(retries)
+}
+
+/// Retries without the SDK's token bucket. It protects a service from a fleet that retries; here one alert is on its
+/// way, and a bucket that an outage has emptied would give up on the next one at its first fault.
+pub(crate) fn retry_partition() -> RetryPartition {
+    RetryPartition::custom("tracebit-lake").token_bucket(TokenBucket::unlimited()).build()
+}
+
+/// An error and its causes in one line, without the `Debug` that may hold a request or an answer.
+pub(crate) fn told(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
+fn without_empty_endpoints(sdk: SdkConfig) -> SdkConfig {
+    let wrapped = NonEmpty(sdk.clone());
+    sdk.into_builder().service_config(wrapped).build()
+}
+
+/// The configuration of single services, such as `AWS_ENDPOINT_URL_S3`, less what is empty.
+#[derive(Debug)]
+struct NonEmpty(SdkConfig);
+
+impl LoadServiceConfig for NonEmpty {
+    fn load_config(&self, key: ServiceConfigKey<'_>) -> Option<String> {
+        self.0.service_config()?.load_config(key).filter(|value| !value.is_empty())
+    }
 }

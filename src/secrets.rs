@@ -8,7 +8,8 @@ use std::time::{Duration, SystemTime};
 use aws_config::SdkConfig;
 use aws_sdk_secretsmanager::{
     Client,
-    error::{DisplayErrorContext, ProvideErrorMetadata as _, SdkError},
+    config::Builder,
+    error::{ProvideErrorMetadata as _, SdkError},
     operation::get_secret_value::GetSecretValueError,
 };
 use tokio::{
@@ -18,6 +19,7 @@ use tokio::{
 
 use crate::{
     config::SecretSource,
+    sdk,
     signature::{Secret, Signature, Verified, verify},
 };
 
@@ -26,6 +28,10 @@ const CACHED_FOR: Duration = Duration::from_mins(10);
 
 /// How long after a refetch for a signature that did not verify there is no other.
 const REFETCH_PAUSE: Duration = Duration::from_mins(1);
+
+/// How long after a delivery's fetch that failed there is no other: forged requests must not keep the function waiting for a
+/// Secrets Manager that is down.
+const FAILURE_PAUSE: Duration = Duration::from_secs(2);
 
 /// The secret could not be had.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -64,7 +70,9 @@ struct Cache {
     secrets: Vec<Secret>,
     fetched: Option<SystemTime>,
     refetched: Option<SystemTime>,
-    /// Whether the last fetch failed, so that nobody knows whether the cached secrets are still the right ones.
+    /// When a delivery that found the cache stale last had it filled.
+    refilled: Option<SystemTime>,
+    /// Whether the last fetch failed, wholly or in part, so that nobody knows whether these are the right secrets.
     is_in_doubt: bool,
 }
 
@@ -75,7 +83,8 @@ impl Secrets {
         Self(match source {
             SecretSource::Fixed(secret) => Kind::Fixed(secret),
             SecretSource::SecretsManager { arn } => {
-                Kind::Managed(Managed { client: Client::new(sdk), arn, cache: Mutex::default() })
+                let config = Builder::from(sdk).retry_partition(sdk::retry_partition()).build();
+                Kind::Managed(Managed { client: Client::from_conf(config), arn, cache: Mutex::default() })
             }
         })
     }
@@ -83,8 +92,8 @@ impl Secrets {
     /// Fetches the secret at INIT, so that the first delivery need not.
     ///
     /// # Errors
-    /// [`SecretError::Unusable`] alone. That Secrets Manager cannot be reached is no mistake in the configuration; the
-    /// first delivery tries again.
+    /// [`SecretError::Missing`] and [`SecretError::Unusable`]. That Secrets Manager cannot be reached is no mistake in
+    /// the configuration; the first delivery tries again.
     pub async fn warm(&self) -> Result<(), SecretError> {
         let Kind::Managed(managed) = &self.0 else { return Ok(()) };
         match managed.fetch(&mut *managed.cache.lock().await, SystemTime::now()).await {
@@ -130,20 +139,27 @@ impl Managed {
     async fn verify<'a>(&self, body: &'a [u8], signature: &Signature) -> Result<Option<Verified<'a>>, SecretError> {
         let mut cache = self.cache.lock().await;
         let now = SystemTime::now();
-        if !cache.is_fresh(now) {
+        let is_stale = !cache.is_fresh(now);
+        if is_stale {
+            if is_within(cache.refilled, now, FAILURE_PAUSE) {
+                return Err(SecretError::Unavailable("the last attempt failed a moment ago".to_owned()));
+            }
+            cache.refilled = Some(now);
             self.fetch(&mut cache, now).await?;
         }
         if let Some(verified) = verify(body, signature, &cache.secrets) {
             return Ok(Some(verified));
         }
         // The secret may have been rotated since it was fetched.
-        if cache.may_refetch(now) {
+        if !is_stale && cache.may_refetch(now) {
             cache.refetched = Some(now);
             self.fetch(&mut cache, now).await?;
-            return Ok(verify(body, signature, &cache.secrets));
+            if let Some(verified) = verify(body, signature, &cache.secrets) {
+                return Ok(Some(verified));
+            }
         }
         if cache.is_in_doubt {
-            return Err(SecretError::Unavailable("the last attempt failed less than a minute ago".to_owned()));
+            return Err(SecretError::Unavailable("the last attempt failed".to_owned()));
         }
         Ok(None)
     }
@@ -153,15 +169,19 @@ impl Managed {
         cache.is_in_doubt = true;
         let (current, previous) = tokio::join!(self.version("AWSCURRENT"), self.version("AWSPREVIOUS"));
         let mut secrets = vec![current?];
+        let mut is_in_doubt = false;
         match previous {
             Ok(previous) => secrets.push(previous),
             Err(SecretError::Missing(_)) => {}
             Err(SecretError::Unusable(problem)) => {
                 tracing::warn!("the secret's previous version is not used: {problem}");
             }
-            Err(unavailable) => return Err(unavailable),
+            Err(unavailable) => {
+                tracing::warn!("the secret's previous version is not at hand: {unavailable}");
+                is_in_doubt = true;
+            }
         }
-        *cache = Cache { secrets, fetched: Some(now), is_in_doubt: false, ..*cache };
+        *cache = Cache { secrets, fetched: Some(now), is_in_doubt, ..*cache };
         Ok(())
     }
 
@@ -205,7 +225,7 @@ fn describe(error: &SdkError<GetSecretValueError>) -> String {
         Some(service) => {
             format!("{}: {}", service.code().unwrap_or("no code"), service.message().unwrap_or("no message"))
         }
-        None => DisplayErrorContext(error).to_string(),
+        None => sdk::told(error),
     }
 }
 

@@ -32,8 +32,7 @@ impl Secret {
     /// # Errors
     /// When fewer than [`MIN_SECRET_BYTES`] bytes are left.
     pub fn new(text: &str) -> Result<Self, SecretTooShort> {
-        let text = text.strip_suffix('\n').unwrap_or(text);
-        let text = text.strip_suffix('\r').unwrap_or(text);
+        let text = text.strip_suffix("\r\n").or_else(|| text.strip_suffix('\n')).unwrap_or(text);
         if text.len() < MIN_SECRET_BYTES {
             return Err(SecretTooShort);
         }
@@ -216,6 +215,7 @@ mod tests {
         assert_eq!(Secret::new("0123456789abcdef\n"), Secret::new("0123456789abcdef"));
         assert_eq!(Secret::new("0123456789abcdef\r\n"), Secret::new("0123456789abcdef"));
         assert_ne!(Secret::new("0123456789abcdef\n\n"), Secret::new("0123456789abcdef"));
+        assert_ne!(Secret::new("0123456789abcdef\r"), Secret::new("0123456789abcdef"));
         assert_eq!(Secret::new("0123456789abcde\n"), Err(SecretTooShort));
     }
 

@@ -1,28 +1,38 @@
 //! The lake's store: objects are created, never overwritten.
 
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
 use aws_config::SdkConfig;
 use aws_sdk_s3::{
     Client,
-    config::{Builder, retry::RetryConfig},
-    error::{DisplayErrorContext, ProvideErrorMetadata as _, SdkError},
+    config::{
+        Builder, ConfigBag, Intercept, RuntimeComponents,
+        interceptors::FinalizerInterceptorContextRef,
+        retry::{ClassifyRetry, RetryAction, RetryConfig},
+        timeout::TimeoutConfig,
+    },
+    error::{BoxError, ProvideErrorMetadata as _, SdkError},
     operation::put_object::PutObjectError,
     primitives::ByteStream,
 };
-use aws_smithy_runtime_api::{
-    client::{
-        interceptors::context::InterceptorContext,
-        orchestrator::HttpRequest,
-        retries::classifiers::{ClassifyRetry, RetryAction},
-    },
-    http::StatusCode,
-};
-use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use tokio::time::Instant;
+use aws_smithy_runtime_api::client::{interceptors::context::InterceptorContext, orchestrator::HttpRequest};
+use futures_util::{StreamExt as _, stream};
+use tokio::time::{Instant, timeout_at};
 
-use crate::{config::Config, lot::Object};
+use crate::{config::Config, lot::Object, sdk};
 
 /// How many objects of one payload are on their way at once.
 const CONCURRENCY: usize = 16;
+
+/// What an attempt must be able to move, in bytes a second: hashing and sending take their time on a small share of a
+/// processor.
+const SLOWEST: usize = 1024 * 1024;
 
 /// Whether an object was new.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,7 +47,7 @@ pub enum Put {
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The time that the invocation had left ran out.
-    #[error("S3 did not take every object in the time that was left")]
+    #[error("S3 did not take the object in the time that was left")]
     Deadline,
     /// S3 refused the object, or could not be reached.
     #[error("PutObject failed: {0}")]
@@ -55,60 +65,76 @@ impl Store {
     /// A client with this project's time-outs and retries.
     #[must_use]
     pub fn new(sdk: &SdkConfig, config: &Config) -> Self {
-        let s3 = Builder::from(sdk).force_path_style(config.path_style).retry_classifier(ConflictIsTransient).build();
+        let s3 = Builder::from(sdk)
+            .force_path_style(config.path_style)
+            .retry_partition(sdk::retry_partition())
+            .retry_classifier(ConflictIsTransient)
+            .build();
         Self { client: Client::from_conf(s3), bucket: config.bucket.clone() }
     }
 
     /// Resolves the credentials and opens the connection that the first `PutObject` will use.
     ///
-    /// The request is a CORS preflight, for every other that the function's role could send would either write or
-    /// leave an "access denied" in the account's audit trail. Any answer will do. A failure is no matter: the first
-    /// delivery tries again.
+    /// The request is a CORS preflight: every other that the function's role could send would either write or be denied,
+    /// and denials raise alarms of their own. Any answer will do. A failure is no matter: the first delivery tries again.
+    #[expect(clippy::missing_panics_doc, reason = "OPTIONS is a method")]
     pub async fn warm(&self) {
         let preflight = |request: &mut HttpRequest| {
-            // Both are static and valid; were they not, S3 would only answer with an error.
-            let _ = request.set_method("OPTIONS");
+            #[expect(clippy::expect_used, reason = "a method that is part of HTTP")]
+            request.set_method("OPTIONS").expect("OPTIONS is a method");
             request.headers_mut().insert("origin", "https://tracebit-lake.invalid");
             request.headers_mut().insert("access-control-request-method", "PUT");
         };
         let once = Builder::new().retry_config(RetryConfig::disabled());
-        let put = self.client.put_object().bucket(&self.bucket).key("-");
+        let put = self.client.put_object().bucket(&self.bucket).key("-").if_none_match("*");
         let result = put.customize().mutate_request(preflight).config_override(once).send().await;
         if let Err(error) = result
             && error.raw_response().is_none()
         {
-            let error = DisplayErrorContext(&error);
+            let error = sdk::told(&error);
             tracing::warn!("S3 could not be reached at start-up; the first delivery tries again: {error}");
         }
     }
 
-    /// Stores every object, or fails by `until`. The outcomes are in the order of the objects.
-    ///
-    /// # Errors
-    /// [`StoreError`] as soon as one object cannot be stored; others may be in the lake by then, and a repeated
-    /// delivery finds them there.
-    pub async fn put_all(&self, objects: Vec<Object>, until: Instant) -> Result<Vec<Put>, StoreError> {
-        let puts = stream::iter(objects).map(|object| self.put(object)).buffered(CONCURRENCY).try_collect();
-        tokio::time::timeout_at(until, puts).await.unwrap_or(Err(StoreError::Deadline))
+    /// Tries to store every object by `until`, whatever becomes of the others. The outcomes are in the order of the
+    /// objects, whose bodies are taken.
+    pub async fn put_all(&self, objects: &mut [Object<'_>], until: Instant) -> Vec<Result<Put, StoreError>> {
+        let puts = objects.iter_mut().map(|object| (object.key.clone(), std::mem::take(&mut object.body)));
+        // Collected first, for what is made on the way borrows each object in turn.
+        let puts: Vec<_> = puts.collect();
+        stream::iter(puts).map(|(key, body)| self.put(key, body, until)).buffered(CONCURRENCY).collect().await
     }
 
-    async fn put(&self, object: Object) -> Result<Put, StoreError> {
-        let result = self
+    async fn put(&self, key: String, body: Vec<u8>, until: Instant) -> Result<Put, StoreError> {
+        let lost = LostAnswer::default();
+        let attempt = attempt_timeout(body.len(), until.saturating_duration_since(Instant::now()));
+        let timeouts = TimeoutConfig::builder().operation_attempt_timeout(attempt).build();
+        let put = self
             .client
             .put_object()
             .bucket(&self.bucket)
-            .key(object.key)
+            .key(key)
             .content_type("application/x-ndjson")
             .if_none_match("*")
-            .body(ByteStream::from(object.body))
-            .send()
-            .await;
+            .body(ByteStream::from(body))
+            .customize()
+            .config_override(Builder::new().timeout_config(timeouts))
+            .interceptor(lost.clone());
+        let result = timeout_at(until, put.send()).await.map_err(|_| StoreError::Deadline)?;
         match result {
             Ok(_) => Ok(Put::Created),
+            // It is there because an attempt of ours got through and its answer did not: a new object all the same.
+            Err(error) if status(&error) == Some(412) && lost.happened() => Ok(Put::Created),
             Err(error) if status(&error) == Some(412) => Ok(Put::Existed),
             Err(error) => Err(StoreError::Failed(describe(&error))),
         }
     }
+}
+
+/// How long one attempt may take: longer for large objects, and never so long that there is no time for a second one.
+fn attempt_timeout(bytes: usize, left: Duration) -> Duration {
+    let moving = Duration::from_secs(u64::try_from(bytes / SLOWEST).unwrap_or(u64::MAX));
+    sdk::ATTEMPT_TIMEOUT.min(left / 2).saturating_add(moving).min(left)
 }
 
 fn status<E>(error: &SdkError<E>) -> Option<u16> {
@@ -122,7 +148,7 @@ fn describe(error: &SdkError<PutObjectError>) -> String {
             let code = service.code().unwrap_or("no code");
             format!("{status} {code}: {}", service.message().unwrap_or("no message"))
         }
-        _ => DisplayErrorContext(error).to_string(),
+        _ => sdk::told(error),
     }
 }
 
@@ -132,15 +158,61 @@ struct ConflictIsTransient;
 
 impl ClassifyRetry for ConflictIsTransient {
     fn classify_retry(&self, context: &InterceptorContext) -> RetryAction {
-        let status = context.response().map(aws_smithy_runtime_api::client::orchestrator::HttpResponse::status);
-        if status.map(StatusCode::as_u16) == Some(409) {
-            RetryAction::transient_error()
-        } else {
-            RetryAction::NoActionIndicated
+        match context.response() {
+            Some(response) if response.status().as_u16() == 409 => RetryAction::server_error(),
+            _ => RetryAction::NoActionIndicated,
         }
     }
 
     fn name(&self) -> &'static str {
         "conflict is transient"
+    }
+}
+
+/// Notes whether an attempt ended without an answer that says what became of the object.
+#[derive(Debug, Clone, Default)]
+struct LostAnswer(Arc<AtomicBool>);
+
+impl LostAnswer {
+    fn happened(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+#[aws_smithy_runtime_api::client::interceptors::dyn_dispatch_hint]
+impl Intercept for LostAnswer {
+    fn name(&self) -> &'static str {
+        "lost answer"
+    }
+
+    fn read_after_attempt(
+        &self,
+        context: &FinalizerInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        if context.response().is_none_or(|response| response.status().is_server_error()) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_attempt_leaves_time_for_another_unless_the_object_is_large() {
+        let seconds = Duration::from_secs;
+        for (bytes, left, expected) in [
+            (2_000, 29, seconds(5)),
+            (2_000, 4, seconds(2)),
+            (2_000, 0, seconds(0)),
+            (16 * SLOWEST, 29, seconds(21)),
+            (16 * SLOWEST, 9, seconds(9)),
+        ] {
+            assert_eq!(attempt_timeout(bytes, seconds(left)), expected, "{bytes} bytes, {left} s left");
+        }
     }
 }

@@ -68,11 +68,22 @@ pub(super) fn parse(text: &str) -> Result<Schema, String> {
         version: file.version,
         fields: fields(file.fields)?,
     };
-    let event_times: Vec<_> = schema.fields.iter().filter(|field| field.rule.is_event_time).collect();
-    match event_times.as_slice() {
-        [one] if one.required && matches!(one.rule.kind, Type::Timestamp) => Ok(schema),
+    let at_top = schema.fields.iter().filter(|field| field.rule.is_event_time && field.required).count();
+    let anywhere: usize = schema.fields.iter().map(|field| event_times(&field.rule)).sum();
+    match (at_top, anywhere) {
+        (1, 1) => Ok(schema),
         _ => Err("exactly one top-level field, a required timestamp, must have isEventTime".to_owned()),
     }
+}
+
+/// How many event times the rule and those below it mark.
+fn event_times(rule: &Rule) -> usize {
+    let below: usize = match &rule.kind {
+        Type::Object(fields) => fields.iter().map(|field| event_times(&field.rule)).sum(),
+        Type::Array(element) => event_times(element),
+        _ => 0,
+    };
+    usize::from(rule.is_event_time) + below
 }
 
 #[derive(Deserialize)]
@@ -139,8 +150,10 @@ fn fields(files: Vec<FieldFile>) -> Result<Vec<Field>, String> {
 
 fn rule(file: FieldFile) -> Result<Rule, String> {
     let kind = match (file.kind.as_str(), file.element) {
-        ("array", Some(element)) if element.name.is_none() => Type::Array(Box::new(rule(*element)?)),
-        ("array", _) => return Err("an array needs an element, without a name".to_owned()),
+        ("array", Some(element)) if element.name.is_none() && !element.required => {
+            Type::Array(Box::new(rule(*element)?))
+        }
+        ("array", _) => return Err("an array needs an element, without name and required".to_owned()),
         (_, Some(_)) => return Err("only an array has an element".to_owned()),
         ("object", None) => Type::Object(fields(file.fields)?),
         (_, None) if !file.fields.is_empty() => return Err("only an object has fields".to_owned()),
@@ -200,6 +213,11 @@ mod tests {
             ("- {name: a, type: string, indicators: [ipp]}", "ipp"),
             ("- {name: a, type: string, isEventTime: true}", "a: only a timestamp"),
             ("- {name: a, type: timestamp, timeFormats: [rfc3339], isEventTime: true}", "exactly one"),
+            (
+                "- {name: o, type: object, fields: [{name: a, type: timestamp, timeFormats: [rfc3339], isEventTime: true}]}",
+                "exactly one",
+            ),
+            ("- {name: a, type: array, element: {type: string, required: true}}", "a: an array needs an element"),
             ("- {name: o, type: object, fields: [{name: a, type: nope}]}", "o: a: type"),
             ("- {type: string}", "a field needs a name"),
         ] {

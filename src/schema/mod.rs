@@ -109,7 +109,7 @@ impl Schemas {
     ///
     /// # Errors
     /// [`Unclassified`] when it names none or violates it.
-    pub fn classify<'a>(&'a self, text: &'a [u8]) -> Result<Log<'a>, Unclassified<'a>> {
+    pub fn classify<'s, 't>(&'s self, text: &'t [u8]) -> Result<Log<'s, 't>, Unclassified<'s>> {
         let schema = walk::discriminator(text)
             .and_then(|value| {
                 self.named_by(&value)
@@ -122,9 +122,9 @@ impl Schemas {
 
 /// A log that fits no schema.
 #[derive(Debug)]
-pub struct Unclassified<'a> {
+pub struct Unclassified<'s> {
     /// The schema that its discriminator names, if any.
-    pub schema: Option<&'a Schema>,
+    pub schema: Option<&'s Schema>,
     /// What was wrong with it.
     pub violation: Violation,
 }

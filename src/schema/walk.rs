@@ -18,11 +18,11 @@ const SHOWN_CHARS: usize = 64;
 
 /// A log that fits its schema.
 #[derive(Debug)]
-pub struct Log<'a> {
+pub struct Log<'s, 't> {
     /// The schema it fits.
-    pub schema: &'a Schema,
+    pub schema: &'s Schema,
     /// The log as it was sent: one JSON object, valid UTF-8.
-    pub text: &'a [u8],
+    pub text: &'t [u8],
     /// The same for the same log, however it is spaced and in whichever order its members come.
     pub row_id: RowId,
     /// The value of the field that the schema marks as event time.
@@ -30,9 +30,9 @@ pub struct Log<'a> {
     /// What the schema marks as indicators.
     pub indicators: Indicators,
     /// The raw JSON of the top-level field `severity`, where the schema has one.
-    pub severity: Option<&'a [u8]>,
+    pub severity: Option<&'t [u8]>,
     /// The raw JSON of the top-level field `is_healthy`, where the schema has one.
-    pub is_healthy: Option<&'a [u8]>,
+    pub is_healthy: Option<&'t [u8]>,
 }
 
 /// What is wrong with a log, and where: `canary.aws.account_id: expected string, found array`.
@@ -73,8 +73,13 @@ impl Violation {
     }
 
     fn syntax(error: &JiterError, jiter: &Jiter<'_>) -> Self {
-        if matches!(error.error_type, JiterErrorType::JsonError(JsonErrorType::RecursionLimitExceeded)) {
-            return Self::too_deep();
+        match error.error_type {
+            JiterErrorType::JsonError(JsonErrorType::RecursionLimitExceeded) => return Self::too_deep(),
+            // The parser's own limit, against work that grows with the square of the digits.
+            JiterErrorType::JsonError(JsonErrorType::NumberOutOfRange) => {
+                return Self::new("a number of more digits than can be read (4300)");
+            }
+            _ => {}
         }
         let place = jiter.error_position(error.index);
         Self::new(format!("not valid JSON: {} at line {} column {}", error.error_type, place.line, place.column))
@@ -105,7 +110,8 @@ fn kind_of(peek: Peek) -> &'static str {
         Peek::String => "string",
         Peek::Array => "array",
         Peek::Object => "object",
-        _ => "number",
+        number if number.is_num() => "number",
+        _ => "no JSON",
     }
 }
 
@@ -155,7 +161,7 @@ fn enter(jiter: &mut Jiter<'_>, name: &str) -> Result<Option<Peek>, Violation> {
 }
 
 /// Checks `text` against `schema`.
-pub(super) fn check<'a>(text: &'a [u8], schema: &'a Schema) -> Result<Log<'a>, Violation> {
+pub(super) fn check<'s, 't>(text: &'t [u8], schema: &'s Schema) -> Result<Log<'s, 't>, Violation> {
     let mut walk = Walk {
         jiter: Jiter::new(text),
         canonical: Vec::with_capacity(text.len()),

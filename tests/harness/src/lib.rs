@@ -15,6 +15,7 @@ pub mod runtime_api;
 pub mod s3;
 pub mod secrets_manager;
 mod server;
+pub mod sqs;
 
 pub use server::Fault;
 

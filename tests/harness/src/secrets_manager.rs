@@ -147,17 +147,17 @@ impl Store {
     }
 }
 
-fn header<'request>(request: &'request Request<Bytes>, name: &str) -> &'request str {
+pub(crate) fn header<'request>(request: &'request Request<Bytes>, name: &str) -> &'request str {
     let value = request.headers().get(name);
     value.and_then(|v| v.to_str().ok()).unwrap_or_default()
 }
 
-fn refuse(status: u16, code: &str) -> Reply {
+pub(crate) fn refuse(status: u16, code: &str) -> Reply {
     let message = format!("{code}, from the test harness");
     json_reply(status, &json!({ "__type": code, "message": message }))
 }
 
-fn json_reply(status: u16, body: &Value) -> Reply {
+pub(crate) fn json_reply(status: u16, body: &Value) -> Reply {
     reply(status, "application/x-amz-json-1.1", body.to_string())
 }
 
