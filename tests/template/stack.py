@@ -1,0 +1,133 @@
+"""The stack that CloudFormation would make of template.yaml, as far as that can be told without AWS.
+
+SAM's own translator turns the template into plain CloudFormation (`translated`); `stack` then resolves parameters,
+conditions and references as CloudFormation does. What AWS itself makes up reads `<LogicalId>` or `<LogicalId.Attribute>`.
+
+Run as a script, this prints the translated template as JSON.
+"""
+
+import copy
+import functools
+import json
+import os
+import pathlib
+import re
+
+# The translator asks for a Region to know its partition, and for no credentials.
+os.environ.setdefault("AWS_DEFAULT_REGION", "eu-west-1")
+
+from samtranslator.translator.transform import transform
+from samtranslator.yaml_helper import yaml_parse
+
+ROOT = pathlib.Path(__file__).parents[2]
+PSEUDO_PARAMETERS = {
+    "AWS::AccountId": "111122223333",
+    "AWS::Partition": "aws",
+    "AWS::Region": "eu-west-1",
+    "AWS::StackName": "lake",
+    "AWS::URLSuffix": "amazonaws.com",
+}
+NO_VALUE = object()
+
+
+class NoManagedPolicies:
+    """The template names none of AWS's managed policies, so there is nothing to look up."""
+
+    @staticmethod
+    def load():
+        return {}
+
+
+@functools.cache
+def source():
+    """template.yaml as it is written."""
+    return yaml_parse((ROOT / "template.yaml").read_text())
+
+
+@functools.cache
+def translated():
+    """Plain CloudFormation, as after `sam package`, which puts the code into a bucket."""
+    template = copy.deepcopy(source())
+    for resource in template["Resources"].values():
+        if resource["Type"] == "AWS::Serverless::Function":
+            resource["Properties"]["CodeUri"] = "s3://packages/code.zip"
+    return transform(template, {}, NoManagedPolicies, passthrough_metadata=True)
+
+
+def stack(**parameters):
+    """Resources and outputs of a stack with these parameters, the template's defaults for the others."""
+    template = translated()
+    defaults = {name: parameter["Default"] for name, parameter in template["Parameters"].items()}
+    unknown = parameters.keys() - defaults.keys()
+    assert not unknown, f"no such parameters: {unknown}"
+    resolver = Resolver(template, {**PSEUDO_PARAMETERS, **defaults, **parameters})
+    return {
+        "Resources": resolver.present(template["Resources"]),
+        "Outputs": resolver.present(template["Outputs"]),
+    }
+
+
+class Resolver:
+    """CloudFormation's intrinsic functions, those that the template uses."""
+
+    def __init__(self, template, parameters):
+        self.conditions = template["Conditions"]
+        self.resources = template["Resources"]
+        self.parameters = parameters
+
+    def present(self, items):
+        """Those whose condition holds, resolved."""
+        kept = {name: item for name, item in items.items() if "Condition" not in item or self.holds(item["Condition"])}
+        return {name: self.value(item) for name, item in kept.items()}
+
+    def holds(self, name):
+        return self.value(self.conditions[name])
+
+    def value(self, node):
+        if isinstance(node, list):
+            return [value for value in map(self.value, node) if value is not NO_VALUE]
+        if not isinstance(node, dict):
+            return node
+        if len(node) == 1:
+            ((function, argument),) = node.items()
+            if function == "Condition" and isinstance(argument, str):
+                return self.holds(argument)
+            if function == "Ref":
+                return self.ref(argument)
+            if function.startswith("Fn::"):
+                return self.function(function.removeprefix("Fn::"), argument)
+        resolved = {key: self.value(value) for key, value in node.items()}
+        return {key: value for key, value in resolved.items() if value is not NO_VALUE}
+
+    def function(self, name, argument):
+        if name == "If":
+            condition, then, otherwise = argument
+            return self.value(then if self.holds(condition) else otherwise)
+        if name == "Equals":
+            left, right = map(self.value, argument)
+            return str(left) == str(right)
+        if name == "Not":
+            return not self.value(argument[0])
+        if name == "Sub":
+            return self.sub(*argument) if isinstance(argument, list) else self.sub(argument)
+        if name == "GetAtt":
+            return self.ref(argument if isinstance(argument, str) else ".".join(argument))
+        raise NotImplementedError(name)
+
+    def sub(self, text, variables=None):
+        variables = {name: self.value(value) for name, value in (variables or {}).items()}
+        replace = lambda match: str(variables[match[1]] if match[1] in variables else self.ref(match[1]))
+        return re.sub(r"\$\{([^!}][^}]*)\}", replace, text).replace("${!", "${")
+
+    def ref(self, name):
+        if name == "AWS::NoValue":
+            return NO_VALUE
+        if name in self.parameters:
+            return self.parameters[name]
+        resource = self.resources[name.split(".")[0]]
+        assert "Condition" not in resource or self.holds(resource["Condition"]), f"{name} is not part of this stack"
+        return f"<{name}>"
+
+
+if __name__ == "__main__":
+    print(json.dumps(translated(), indent=2))

@@ -1,0 +1,502 @@
+"""What no emulator can show: the properties of template.yaml on which safety and the alarms rest."""
+
+import json
+import re
+
+import pytest
+from stack import ROOT, Resolver, source, stack, translated
+
+KEY = "arn:aws:kms:eu-west-1:111122223333:key/0d9c4a1e-0000-4000-8000-000000000000"
+TLS_ONLY = {"Bool": {"aws:SecureTransport": "false"}}
+PRIVATE = dict.fromkeys(["BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPublicBuckets"], True)
+# Metrics of the function, each with the dimension that it has, if any.
+METRICS = {
+    "LogsStored": "LogType",
+    "AlertsStored": "Severity",
+    "Duplicates": None,
+    "ClassificationFailures": None,
+    "Unauthorized": None,
+    "StoreErrors": None,
+    "HealthChecks": None,
+    "UnhealthyHealthChecks": None,
+    "StoreLatency": None,
+    "PayloadBytes": None,
+}
+
+
+def properties(logical_id, **parameters):
+    return stack(**parameters)["Resources"][logical_id]["Properties"]
+
+
+def of_type(kind, **parameters):
+    resources = stack(**parameters)["Resources"]
+    return {name: resource["Properties"] for name, resource in resources.items() if resource["Type"] == kind}
+
+
+# ------------------------------------------------------------------------------------------------------- parameters
+
+
+@pytest.mark.parametrize(
+    ("parameter", "good", "bad"),
+    [
+        (
+            "ExistingBucket",
+            ["", "my-lake", "logs.example.com", "123"],
+            ["My-Lake", "s3://my-lake", "my_lake", "my lake", "ab", "-lake", "arn:aws:s3:::my-lake", "a" * 64],
+        ),
+        (
+            "LakePrefix",
+            ["", "logs/", "security/tracebit/", "team=red/logs/"],
+            ["logs", "/logs/", "my logs/", " ", "logs//", "logs/ ", "s3://bucket/logs/", "lögs/", "/", "../", "a/./b/"],
+        ),
+        (
+            "KmsKeyArn",
+            ["", KEY, KEY.replace("key/", "key/mrk-")],
+            ["alias/aws/s3", KEY.replace("key", "alias"), f" {KEY}"],
+        ),
+        ("DatabaseName", ["tracebit_lake", "x1"], ["", "Tracebit", "tracebit-lake", "tracebit lake", "1x"]),
+        ("ProjectedYears", ["2024,2035"], ["", "2024", "2024-2035", "2024, 2035", "1999,2035"]),
+        ("SourceId", ["", "a1b2", "arn:aws:x"], ["two words", 'a"b', "x" * 129]),
+        ("SourceLabel", ["tracebit", "Tracebit prod"], ["", "a\nb", 'a"b']),
+        (
+            "AlarmEmail",
+            ["", "security@example.com", "first.last+tag@mail.example.co.uk"],
+            [
+                "security",
+                "security@",
+                "@example.com",
+                "security@example",
+                "a b@example.com",
+                "a@example.com, b@example.com",
+                "a@b@example.com",
+                "a@example.com.",
+            ],
+        ),
+    ],
+)
+def test_a_mistyped_parameter_is_refused_with_a_message(parameter, good, bad):
+    declared = source()["Parameters"][parameter]
+    accepted = {value for value in good + bad if re.fullmatch(declared["AllowedPattern"], value)}
+    assert accepted == set(good)
+    assert declared["ConstraintDescription"].startswith("must ")
+
+
+def test_every_parameter_has_a_default_that_it_allows_a_group_and_a_description():
+    parameters = source()["Parameters"]
+    groups = source()["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
+    assert [name for group in groups for name in group["Parameters"]] == list(parameters)
+    for name, parameter in parameters.items():
+        default = str(parameter["Default"])
+        assert re.fullmatch(parameter.get("AllowedPattern", ".*"), default), name
+        assert parameter.get("AllowedValues", [parameter["Default"]]).count(parameter["Default"]) == 1, name
+        assert parameter["Description"] and parameter["ConstraintDescription"], name
+
+
+@pytest.mark.parametrize(
+    ("parameters", "contradictions"),
+    [
+        ({}, 0),
+        ({"RetentionDays": 30, "ObjectLockMode": "GOVERNANCE"}, 0),
+        ({"ExistingBucket": "my-lake"}, 0),
+        ({"ExistingBucket": "my-lake", "ObjectLockMode": "COMPLIANCE"}, 1),
+        ({"ExistingBucket": "my-lake", "RetentionDays": 30}, 1),
+    ],
+)
+def test_settings_of_a_new_bucket_contradict_an_existing_one(parameters, contradictions):
+    defaults = {name: parameter["Default"] for name, parameter in source()["Parameters"].items()}
+    resolver = Resolver(translated(), {**defaults, **parameters})
+    rules = [rule for rule in translated()["Rules"].values() if resolver.value(rule["RuleCondition"])]
+    failed = [each for rule in rules for each in rule["Assertions"] if not resolver.value(each["Assert"])]
+    assert len(failed) == contradictions
+    assert all(each["AssertDescription"] for each in failed)
+
+
+# ------------------------------------------------------------------------------------------------- function and URL
+
+
+def test_the_function_runs_the_binary_with_the_limits_given():
+    function = properties("WebhookFunction", Architecture="arm64", MemorySize=256)
+    assert function["Runtime"] == "provided.al2023"
+    assert function["Handler"] == "bootstrap"
+    assert function["Architectures"] == ["arm64"]
+    assert function["MemorySize"] == 256
+    assert 5 <= function["Timeout"] <= 30
+    assert function["TracingConfig"] == {"Mode": "Active"}
+    assert "ReservedConcurrentExecutions" not in function
+    assert properties("WebhookFunction", ReservedConcurrency=5)["ReservedConcurrentExecutions"] == 5
+    metadata = source()["Resources"]["WebhookFunction"]["Metadata"]
+    assert (metadata["BuildMethod"], metadata["BuildProperties"]) == ("rust-cargolambda", {"Binary": "tracebit-lake"})
+
+
+def test_the_function_is_told_what_its_configuration_needs_and_no_secret():
+    defaults = properties("WebhookFunction")["Environment"]["Variables"]
+    assert defaults == {
+        "LAKE_BUCKET": "<LakeBucket>",
+        "LAKE_PREFIX": "",
+        "TRACEBIT_SECRET_ARN": "<SharedSecret>",
+        "SOURCE_ID": "",
+        "SOURCE_LABEL": "tracebit",
+        "MAX_PAYLOAD_BYTES": 16777216,
+    }
+    existing = properties("WebhookFunction", ExistingBucket="my-lake", LakePrefix="logs/")["Environment"]["Variables"]
+    assert (existing["LAKE_BUCKET"], existing["LAKE_PREFIX"]) == ("my-lake", "logs/")
+
+
+def test_logs_are_json_in_a_group_of_their_own_with_retention():
+    assert properties("WebhookFunction")["LoggingConfig"] == {
+        "LogFormat": "JSON",
+        # Anything stricter would drop the metrics.
+        "ApplicationLogLevel": "INFO",
+        "SystemLogLevel": "INFO",
+        "LogGroup": "<WebhookLogs>",
+    }
+    assert properties("WebhookLogs", LogRetentionDays=30)["RetentionInDays"] == 30
+
+
+def test_the_url_has_both_permissions_that_aws_requires():
+    assert properties("WebhookFunctionUrl") == {"TargetFunctionArn": "<WebhookFunction>", "AuthType": "NONE"}
+    permissions = of_type("AWS::Lambda::Permission").values()
+    anybody = {"FunctionName": "<WebhookFunction>", "Principal": "*"}
+    assert sorted(permissions, key=lambda each: each["Action"]) == [
+        {**anybody, "Action": "lambda:InvokeFunction", "InvokedViaFunctionUrl": True},
+        {**anybody, "Action": "lambda:InvokeFunctionUrl", "FunctionUrlAuthType": "NONE"},
+    ]
+
+
+# ------------------------------------------------------------------------------------------------- secret and role
+
+
+def test_the_secret_is_generated_and_written_nowhere():
+    secret = properties("SharedSecret")
+    assert secret["GenerateSecretString"] == {"PasswordLength": 64, "ExcludePunctuation": True}
+    assert "KmsKeyId" not in secret
+    assert properties("SharedSecret", KmsKeyArn=KEY)["KmsKeyId"] == KEY
+    assert "SecretString" not in secret
+    assert "resolve:secretsmanager" not in (ROOT / "template.yaml").read_text()
+
+
+def statements(**parameters):
+    role = properties("WebhookRole", **parameters)
+    assert "ManagedPolicyArns" not in role
+    (policy,) = role["Policies"]
+    return policy["PolicyDocument"]["Statement"]
+
+
+def without(key, statement):
+    return {name: value for name, value in statement.items() if name != key}
+
+
+def test_the_role_may_add_to_the_lake_read_its_secret_log_and_trace_and_nothing_else():
+    assert [without("Sid", statement) for statement in statements()] == [
+        {
+            "Effect": "Allow",
+            "Action": "s3:PutObject",
+            "Resource": "arn:aws:s3:::<LakeBucket>/*",
+            "Condition": {"Null": {"s3:if-none-match": "false"}},
+        },
+        {"Effect": "Allow", "Action": "secretsmanager:GetSecretValue", "Resource": "<SharedSecret>"},
+        {
+            "Effect": "Allow",
+            "Action": ["logs:CreateLogStream", "logs:PutLogEvents"],
+            "Resource": "<WebhookLogs.Arn>",
+        },
+        {"Effect": "Allow", "Action": ["xray:PutTraceSegments", "xray:PutTelemetryRecords"], "Resource": "*"},
+    ]
+
+
+def test_the_role_is_bound_to_the_prefix_of_an_existing_bucket():
+    put = statements(ExistingBucket="my-lake", LakePrefix="logs/")[0]
+    assert put["Resource"] == "arn:aws:s3:::my-lake/logs/*"
+
+
+def test_a_kms_key_serves_objects_and_the_secret_alone():
+    allowed = {each["Sid"]: each for each in statements(KmsKeyArn=KEY) if "kms:" in str(each["Action"])}
+    assert {sid: (each["Action"], each["Resource"], each["Condition"]) for sid, each in allowed.items()} == {
+        "EncryptObjects": (
+            "kms:GenerateDataKey",
+            KEY,
+            {"StringEquals": {"kms:ViaService": "s3.eu-west-1.amazonaws.com"}},
+        ),
+        "DecryptSharedSecret": (
+            "kms:Decrypt",
+            KEY,
+            {"StringEquals": {"kms:ViaService": "secretsmanager.eu-west-1.amazonaws.com"}},
+        ),
+    }
+
+
+def test_only_lambda_may_take_the_role():
+    assert properties("WebhookRole")["AssumeRolePolicyDocument"]["Statement"] == [
+        {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
+    ]
+
+
+# --------------------------------------------------------------------------------------------------------- buckets
+
+
+@pytest.mark.parametrize("bucket", ["LakeBucket", "ResultsBucket"])
+def test_buckets_are_private_encrypted_tls_only_and_outlive_the_stack(bucket):
+    resource = stack()["Resources"][bucket]
+    policy = stack()["Resources"][f"{bucket}Policy"]
+    for each in (resource, policy):
+        assert (each["DeletionPolicy"], each["UpdateReplacePolicy"]) == ("Retain", "Retain")
+    assert resource["Properties"]["PublicAccessBlockConfiguration"] == PRIVATE
+    assert resource["Properties"]["OwnershipControls"] == {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]}
+    assert encryption(bucket) == {"ServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}
+    assert encryption(bucket, KmsKeyArn=KEY) == {
+        "BucketKeyEnabled": True,
+        "ServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": KEY},
+    }
+    assert policy["Properties"]["Bucket"] == f"<{bucket}>"
+    (statement,) = policy["Properties"]["PolicyDocument"]["Statement"]
+    assert without("Sid", statement) == {
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": "s3:*",
+        "Resource": [f"<{bucket}.Arn>", f"<{bucket}.Arn>/*"],
+        "Condition": TLS_ONLY,
+    }
+
+
+def encryption(bucket, **parameters):
+    (rule,) = properties(bucket, **parameters)["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+    return rule
+
+
+def test_the_lake_keeps_versions_and_announces_objects():
+    bucket = properties("LakeBucket")
+    assert bucket["VersioningConfiguration"] == {"Status": "Enabled"}
+    assert bucket["NotificationConfiguration"] == {"EventBridgeConfiguration": {"EventBridgeEnabled": True}}
+
+
+def test_records_are_kept_for_good_unless_retention_is_set():
+    expiries = lambda **parameters: [
+        rule["ExpirationInDays"]
+        for rule in properties("LakeBucket", **parameters)["LifecycleConfiguration"]["Rules"]
+        if "ExpirationInDays" in rule
+    ]
+    assert expiries() == []
+    assert expiries(RetentionDays=400) == [400]
+
+
+def test_object_lock_is_off_unless_a_mode_is_chosen():
+    assert not {"ObjectLockEnabled", "ObjectLockConfiguration"} & properties("LakeBucket").keys()
+    locked = properties("LakeBucket", ObjectLockMode="GOVERNANCE", ObjectLockDays=30)
+    assert locked["ObjectLockEnabled"] is True
+    assert locked["ObjectLockConfiguration"] == {
+        "ObjectLockEnabled": "Enabled",
+        "Rule": {"DefaultRetention": {"Mode": "GOVERNANCE", "Days": 30}},
+    }
+
+
+def test_an_existing_bucket_is_left_as_it_is_but_must_exist():
+    resources = stack(ExistingBucket="my-lake")["Resources"]
+    assert not {"LakeBucket", "LakeBucketPolicy"} & resources.keys()
+    check = resources["ExistingBucketCheck"]
+    assert check["Type"] == "AWS::S3::AccessPoint"
+    assert check["Properties"] == {"Bucket": "my-lake", "PublicAccessBlockConfiguration": PRIVATE}
+    assert "ExistingBucketCheck" not in stack()["Resources"]
+
+
+# ------------------------------------------------------------------------------------------------ tables and queries
+
+
+def tables(**parameters):
+    return {each["TableInput"]["Name"]: each for each in of_type("AWS::Glue::Table", **parameters).values()}
+
+
+def test_every_log_type_and_the_failures_have_a_table():
+    log_types = [re.search(r"^schema: (\S+)$", path.read_text(), re.M)[1] for path in (ROOT / "schemas").glob("*.yml")]
+    names = {log_type.lower().replace(".", "_") for log_type in log_types}
+    assert tables().keys() == names | {"classification_failures"}
+    assert of_type("AWS::Glue::Database")["Database"]["DatabaseInput"]["Name"] == "tracebit_lake"
+
+
+@pytest.mark.parametrize("table", tables())
+def test_a_projected_partition_is_the_folder_that_records_are_filed_in(table):
+    declared = tables(ExistingBucket="my-lake", LakePrefix="logs/")[table]
+    assert declared["DatabaseName"] == "<Database>"
+    table_input = declared["TableInput"]
+    parameters = table_input["Parameters"]
+    assert table_input["StorageDescriptor"]["Location"] == f"s3://my-lake/logs/{table}/"
+    keys = table_input["PartitionKeys"]
+    assert [(key["Name"], key["Type"]) for key in keys] == [("year", "int"), ("month", "int"), ("day", "int")]
+
+    location = parameters["storage.location.template"]
+    for name, value in {"year": 2026, "month": 3, "day": 9}.items():
+        assert parameters[f"projection.{name}.type"] == "integer"
+        first, last = map(int, parameters[f"projection.{name}.range"].split(","))
+        assert first <= value <= last
+        digits = int(parameters.get(f"projection.{name}.digits", 1))
+        location = location.replace(f"${{{name}}}", f"{value:0{digits}}")
+    record = f"s3://my-lake/logs/{table}/year=2026/month=03/day=09/hour=07/20260309T070102Z-{'0' * 32}.json"
+    assert record.startswith(location)
+    assert parameters["projection.enabled"] == "true"
+    assert parameters["projection.month.range"] == "1,12"
+    assert parameters["projection.day.range"] == "1,31"
+
+
+@pytest.mark.parametrize("table", tables())
+def test_tables_read_one_json_object_a_line(table):
+    storage = tables()[table]["TableInput"]["StorageDescriptor"]
+    assert storage["SerdeInfo"] == {"SerializationLibrary": "org.apache.hive.hcatalog.data.JsonSerDe"}
+    assert storage["InputFormat"] == "org.apache.hadoop.mapred.TextInputFormat"
+    columns = {column["Name"]: column["Type"] for column in storage["Columns"]}
+    assert len(columns) == len(storage["Columns"]), "a column is named twice"
+    assert all(len(column["Comment"]) <= 255 for column in storage["Columns"])
+    # A TIMESTAMP column reads YYYY-MM-DD HH:MM:SS.fff alone, which only these two are written in.
+    assert {name for name, kind in columns.items() if "timestamp" in kind.split(":")[-1] or kind == "timestamp"} <= {
+        "p_event_time",
+        "p_parse_time",
+    }
+
+
+def test_results_lie_outside_the_lake_encrypted_and_expire():
+    workgroup = of_type("AWS::Athena::WorkGroup")["WorkGroup"]
+    configuration = workgroup["WorkGroupConfiguration"]
+    assert configuration["EnforceWorkGroupConfiguration"] is True
+    assert configuration["ResultConfiguration"] == {
+        "OutputLocation": "s3://<ResultsBucket>/",
+        "EncryptionConfiguration": {"EncryptionOption": "SSE_S3"},
+    }
+    locked = of_type("AWS::Athena::WorkGroup", KmsKeyArn=KEY)["WorkGroup"]["WorkGroupConfiguration"]
+    assert locked["ResultConfiguration"]["EncryptionConfiguration"] == {"EncryptionOption": "SSE_KMS", "KmsKey": KEY}
+    (rule,) = properties("ResultsBucket")["LifecycleConfiguration"]["Rules"]
+    assert rule["Status"] == "Enabled" and 1 <= rule["ExpirationInDays"] <= 31
+
+
+def test_the_first_questions_of_an_analyst_are_saved():
+    queries = of_type("AWS::Athena::NamedQuery").values()
+    assert {query["Name"] for query in queries} == {
+        "latest-alerts",
+        "one-row-per-alert",
+        "everything-one-actor-did",
+        "alerts-by-severity-and-day",
+        "health-checks-missing",
+        "failures-by-error",
+    }
+    assert all((query["Database"], query["WorkGroup"]) == ("<Database>", "<WorkGroup>") for query in queries)
+
+
+# ------------------------------------------------------------------------------------------------- alarms, dashboard
+
+
+def alarms(**parameters):
+    return {
+        each["AlarmName"].removeprefix("lake-"): each
+        for each in of_type("AWS::CloudWatch::Alarm", **parameters).values()
+    }
+
+
+@pytest.mark.parametrize(
+    ("alarm", "namespace", "metric", "dimensions", "threshold"),
+    [
+        ("high-alert", "TracebitLake", "AlertsStored", {"Severity": "High"}, 1),
+        ("unhealthy-health-check", "TracebitLake", "UnhealthyHealthChecks", {}, 1),
+        ("classification-failures", "TracebitLake", "ClassificationFailures", {}, 1),
+        ("store-errors", "TracebitLake", "StoreErrors", {}, 1),
+        ("function-errors", "AWS/Lambda", "Errors", {"FunctionName": "<WebhookFunction>"}, 1),
+        ("throttles", "AWS/Lambda", "Throttles", {"FunctionName": "<WebhookFunction>"}, 1),
+        ("rejected-burst", "AWS/Lambda", "Url4xxCount", {"FunctionName": "<WebhookFunction>"}, 7),
+    ],
+)
+def test_what_goes_wrong_alarms_at_once_and_silence_does_not(alarm, namespace, metric, dimensions, threshold):
+    declared = alarms(RejectedBurst=7)[alarm]
+    assert (declared["Namespace"], declared["MetricName"]) == (namespace, metric)
+    assert {each["Name"]: each["Value"] for each in declared.get("Dimensions", [])} == dimensions
+    assert (declared["Statistic"], declared["Threshold"]) == ("Sum", threshold)
+    assert declared["ComparisonOperator"] == "GreaterThanOrEqualToThreshold"
+    assert declared["EvaluationPeriods"] == 1 and declared["Period"] <= 300
+    assert declared["TreatMissingData"] == "notBreaching"
+
+
+def test_silent_health_checks_alarm_because_data_is_missing():
+    silence = alarms(HealthCheckSilenceHours=6)["health-checks-silent"]
+    assert (silence["Namespace"], silence["MetricName"], silence["Statistic"]) == (
+        "TracebitLake",
+        "HealthChecks",
+        "Sum",
+    )
+    assert (silence["ComparisonOperator"], silence["Threshold"]) == ("LessThanThreshold", 1)
+    assert silence["Period"] * silence["EvaluationPeriods"] == 6 * 3600
+    assert silence["TreatMissingData"] == "breaching"
+    assert "health-checks-silent" not in alarms(HealthCheckSilenceHours=0)
+    # CloudWatch looks back at most seven days.
+    assert source()["Parameters"]["HealthCheckSilenceHours"]["MaxValue"] * 3600 <= 604800
+
+
+def test_every_alarm_tells_the_topic_and_is_explained():
+    operate = (ROOT / "docs/operate.md").read_text()
+    for name, alarm in alarms().items():
+        assert alarm["AlarmActions"] == ["<AlarmTopic>"], name
+        assert alarm["AlarmDescription"], name
+        assert f"### {name}\n" in operate, name
+
+
+def test_the_topic_mails_only_whom_it_was_told_to():
+    assert of_type("AWS::SNS::Subscription") == {}
+    assert of_type("AWS::SNS::Subscription", AlarmEmail="a@example.com") == {
+        "AlarmSubscription": {"TopicArn": "<AlarmTopic>", "Protocol": "email", "Endpoint": "a@example.com"}
+    }
+
+
+@pytest.mark.parametrize("hours", [0, 24])
+def test_the_dashboard_shows_every_alarm_and_every_metric(hours):
+    body = properties("Dashboard", HealthCheckSilenceHours=hours)["DashboardBody"]
+    widgets = json.loads(body)["widgets"]
+    (alarm_widget,) = [widget for widget in widgets if widget["type"] == "alarm"]
+    expected = {f"<{name}.Arn>" for name in of_type("AWS::CloudWatch::Alarm", HealthCheckSilenceHours=hours)}
+    assert set(alarm_widget["properties"]["alarms"]) == expected
+
+    shown = {line[1]: None for line in metric_lines(widgets) if line[0] == "TracebitLake"}
+    shown |= {
+        metric: dimension for dimension, metric in re.findall(r"\{TracebitLake,(\w+)\} MetricName=\\?\"(\w+)", body)
+    }
+    assert shown == {metric: METRICS[metric] for metric in shown}
+    assert shown.keys() == METRICS.keys()
+    assert [widget["properties"]["markdown"] for widget in widgets if widget["type"] == "text"] == [
+        "## Is it alive?",
+        "## What came in?",
+        "## What went wrong?",
+        "## How fast?",
+    ]
+
+
+def metric_lines(widgets):
+    return [
+        line
+        for widget in widgets
+        if widget["type"] == "metric"
+        for line in widget["properties"]["metrics"]
+        if isinstance(line[0], str)
+    ]
+
+
+def test_widgets_do_not_overlap():
+    taken = set()
+    for widget in json.loads(properties("Dashboard")["DashboardBody"])["widgets"]:
+        cells = {
+            (x, y)
+            for x in range(widget["x"], widget["x"] + widget["width"])
+            for y in range(widget["y"], widget["y"] + widget["height"])
+        }
+        assert not cells & taken and max(x for x, _ in cells) < 24
+        taken |= cells
+
+
+# --------------------------------------------------------------------------------------------------------- outputs
+
+
+@pytest.mark.parametrize(
+    "parameters", [{}, {"ExistingBucket": "my-lake", "LakePrefix": "logs/", "HealthCheckSilenceHours": 0}]
+)
+def test_outputs_say_what_to_paste_into_tracebit_and_where_to_look(parameters):
+    outputs = {name: output["Value"] for name, output in stack(**parameters)["Outputs"].items()}
+    assert outputs["WebhookUrl"] == "<WebhookFunctionUrl.FunctionUrl>"
+    assert outputs["SecretCommand"] == (
+        "aws secretsmanager get-secret-value --region eu-west-1 --secret-id <SharedSecret>"
+        " --query SecretString --output text"
+    )
+    assert outputs["Bucket"] == parameters.get("ExistingBucket", "<LakeBucket>")
+    consoles = [value for name, value in outputs.items() if name.endswith("Console")]
+    assert len(consoles) == 5 and all(value.startswith("https://console.aws.amazon.com/") for value in consoles)
