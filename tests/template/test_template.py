@@ -17,6 +17,7 @@ METRICS = {
     "ClassificationFailures": None,
     "Unauthorized": None,
     "StoreErrors": None,
+    "Spilled": None,
     "HealthChecks": None,
     "UnhealthyHealthChecks": None,
     "StoreLatency": None,
@@ -137,6 +138,7 @@ def test_the_function_is_told_what_its_configuration_needs_and_no_secret():
         "SOURCE_ID": "",
         "SOURCE_LABEL": "tracebit",
         "MAX_PAYLOAD_BYTES": 16777216,
+        "SPILL_QUEUE_URL": "<SpillQueue>",
     }
     existing = properties("WebhookFunction", ExistingBucket="my-lake", LakePrefix="logs/")["Environment"]["Variables"]
     assert (existing["LAKE_BUCKET"], existing["LAKE_PREFIX"]) == ("my-lake", "logs/")
@@ -175,8 +177,8 @@ def test_the_secret_is_generated_and_written_nowhere():
     assert "resolve:secretsmanager" not in (ROOT / "template.yaml").read_text()
 
 
-def statements(**parameters):
-    role = properties("WebhookRole", **parameters)
+def statements(role="WebhookRole", **parameters):
+    role = properties(role, **parameters)
     assert "ManagedPolicyArns" not in role
     (policy,) = role["Policies"]
     return policy["PolicyDocument"]["Statement"]
@@ -195,6 +197,7 @@ def test_the_role_may_add_to_the_lake_read_its_secret_log_and_trace_and_nothing_
             "Condition": {"Null": {"s3:if-none-match": "false"}},
         },
         {"Effect": "Allow", "Action": "secretsmanager:GetSecretValue", "Resource": "<SharedSecret>"},
+        {"Effect": "Allow", "Action": "sqs:SendMessage", "Resource": "<SpillQueue.Arn>"},
         {
             "Effect": "Allow",
             "Action": ["logs:CreateLogStream", "logs:PutLogEvents"],
@@ -204,13 +207,15 @@ def test_the_role_may_add_to_the_lake_read_its_secret_log_and_trace_and_nothing_
     ]
 
 
-def test_the_role_is_bound_to_the_prefix_of_an_existing_bucket():
-    put = statements(ExistingBucket="my-lake", LakePrefix="logs/")[0]
+@pytest.mark.parametrize("role", ["WebhookRole", "DrainRole"])
+def test_the_role_is_bound_to_the_prefix_of_an_existing_bucket(role):
+    put = statements(role, ExistingBucket="my-lake", LakePrefix="logs/")[0]
     assert put["Resource"] == "arn:aws:s3:::my-lake/logs/*"
 
 
-def test_a_kms_key_serves_objects_and_the_secret_alone():
-    allowed = {each["Sid"]: each for each in statements(KmsKeyArn=KEY) if "kms:" in str(each["Action"])}
+@pytest.mark.parametrize("role", ["WebhookRole", "DrainRole"])
+def test_a_kms_key_serves_objects_and_the_secret_alone(role):
+    allowed = {each["Sid"]: each for each in statements(role, KmsKeyArn=KEY) if "kms:" in str(each["Action"])}
     assert {sid: (each["Action"], each["Resource"], each["Condition"]) for sid, each in allowed.items()} == {
         "EncryptObjects": (
             "kms:GenerateDataKey",
@@ -225,10 +230,68 @@ def test_a_kms_key_serves_objects_and_the_secret_alone():
     }
 
 
-def test_only_lambda_may_take_the_role():
-    assert properties("WebhookRole")["AssumeRolePolicyDocument"]["Statement"] == [
+@pytest.mark.parametrize("role", ["WebhookRole", "DrainRole"])
+def test_only_lambda_may_take_the_role(role):
+    assert properties(role)["AssumeRolePolicyDocument"]["Statement"] == [
         {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
     ]
+
+
+# ---------------------------------------------------------------------------------------------- spill queue and drain
+
+
+def test_what_spills_is_kept_for_14_days_encrypted_and_outlives_the_stack():
+    for queue in ["SpillQueue", "SpillDeadLetters"]:
+        declared = properties(queue)
+        assert declared["MessageRetentionPeriod"] == 14 * 24 * 3600
+        assert declared["SqsManagedSseEnabled"] is True
+        resource = stack()["Resources"][queue]
+        assert (resource["DeletionPolicy"], resource["UpdateReplacePolicy"]) == ("Retain", "Retain")
+    (denied,) = properties("SpillQueuePolicy")["PolicyDocument"]["Statement"]
+    assert (denied["Effect"], denied["Principal"], denied["Condition"]) == ("Deny", "*", TLS_ONLY)
+    assert denied["Resource"] == ["<SpillQueue.Arn>", "<SpillDeadLetters.Arn>"]
+
+
+def test_a_spilled_payload_is_tried_for_days_before_it_is_a_dead_letter():
+    queue = properties("SpillQueue")
+    assert queue["RedrivePolicy"]["deadLetterTargetArn"] == "<SpillDeadLetters.Arn>"
+    assert queue["VisibilityTimeout"] >= 6 * properties("DrainFunction")["Timeout"]
+    assert queue["VisibilityTimeout"] * queue["RedrivePolicy"]["maxReceiveCount"] > 7 * 24 * 3600
+    # What the function takes for the limit of a message.
+    assert queue["MaximumMessageSize"] == 1024 * 1024
+
+
+def test_the_drain_takes_from_the_queue_and_keeps_there_what_it_cannot_file():
+    (mapping,) = of_type("AWS::Lambda::EventSourceMapping").values()
+    assert (mapping["EventSourceArn"], mapping["FunctionName"]) == ("<SpillQueue.Arn>", "<DrainFunction>")
+    assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    # An event holds 6 MB.
+    assert mapping["BatchSize"] * properties("SpillQueue")["MaximumMessageSize"] < 6_000_000
+    metadata = source()["Resources"]["DrainFunction"]["Metadata"]
+    assert metadata["BuildProperties"] == {"Binary": "tracebit-lake-drain"}
+    logging = properties("DrainFunction")["LoggingConfig"]
+    assert (logging["ApplicationLogLevel"], logging["LogGroup"]) == ("INFO", "<DrainLogs>")
+
+
+def test_the_drain_is_told_the_same_as_the_function_but_for_the_queue():
+    webhook = properties("WebhookFunction")["Environment"]["Variables"]
+    drain = properties("DrainFunction")["Environment"]["Variables"]
+    assert drain == without("SPILL_QUEUE_URL", webhook)
+
+
+def test_the_drains_role_is_the_functions_with_the_other_end_of_the_queue():
+    webhook = {each["Sid"]: each for each in statements()}
+    drain = {each["Sid"]: each for each in statements("DrainRole")}
+    del webhook["SpillWhatIsNotStored"]
+    assert drain.pop("TakeFromQueue") == {
+        "Sid": "TakeFromQueue",
+        "Effect": "Allow",
+        "Action": ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"],
+        "Resource": "<SpillQueue.Arn>",
+    }
+    assert drain.pop("WriteLogs")["Resource"] == "<DrainLogs.Arn>"
+    del webhook["WriteLogs"]
+    assert drain == webhook
 
 
 # --------------------------------------------------------------------------------------------------------- buckets
@@ -396,6 +459,7 @@ def alarms(**parameters):
         ("classification-failures", "TracebitLake", "ClassificationFailures", {}, 1),
         ("store-errors", "TracebitLake", "StoreErrors", {}, 1),
         ("function-errors", "AWS/Lambda", "Errors", {"FunctionName": "<WebhookFunction>"}, 1),
+        ("drain-errors", "AWS/Lambda", "Errors", {"FunctionName": "<DrainFunction>"}, 1),
         ("throttles", "AWS/Lambda", "Throttles", {"FunctionName": "<WebhookFunction>"}, 1),
         ("rejected-burst", "AWS/Lambda", "Url4xxCount", {"FunctionName": "<WebhookFunction>"}, 7),
     ],
@@ -407,6 +471,23 @@ def test_what_goes_wrong_alarms_at_once_and_silence_does_not(alarm, namespace, m
     assert (declared["Statistic"], declared["Threshold"]) == ("Sum", threshold)
     assert declared["ComparisonOperator"] == "GreaterThanOrEqualToThreshold"
     assert declared["EvaluationPeriods"] == 1 and declared["Period"] <= 300
+    assert declared["TreatMissingData"] == "notBreaching"
+
+
+@pytest.mark.parametrize(
+    ("alarm", "queue", "metric", "threshold"),
+    [
+        ("spill-queue-age", "SpillQueue", "ApproximateAgeOfOldestMessage", 3600),
+        ("spill-queue-depth", "SpillQueue", "ApproximateNumberOfMessagesVisible", 100),
+        ("spill-dead-letters", "SpillDeadLetters", "ApproximateNumberOfMessagesVisible", 1),
+    ],
+)
+def test_what_waits_too_long_alarms(alarm, queue, metric, threshold):
+    declared = alarms()[alarm]
+    assert (declared["Namespace"], declared["MetricName"]) == ("AWS/SQS", metric)
+    assert declared["Dimensions"] == [{"Name": "QueueName", "Value": f"<{queue}.QueueName>"}]
+    assert (declared["Statistic"], declared["Threshold"]) == ("Maximum", threshold)
+    assert declared["ComparisonOperator"] == "GreaterThanOrEqualToThreshold"
     assert declared["TreatMissingData"] == "notBreaching"
 
 
