@@ -106,7 +106,8 @@ pub fn elements(payload: &[u8]) -> Elements<'_> {
     if let (true, Some(rest)) = (is_array, payload.get(1..)) {
         // Text after the array's end (lines of arrays, say) is no array.
         if whole || value_len(payload).is_none() {
-            let inner = if whole { rest.get(..rest.len() - 1).unwrap_or_default() } else { rest };
+            // A bracket that does not match is kept, as part of the last element.
+            let inner = if whole { rest.strip_suffix(b"]").unwrap_or(rest) } else { rest };
             return Elements { rest: inner, separator: Separator::Comma };
         }
     }
@@ -283,6 +284,7 @@ mod tests {
         assert_eq!(split("[\n{\"a\":tru},\n{\"b\":2}\n]"), ["{\"a\":tru}", "{\"b\":2}"]);
         assert_eq!(split("[{\"a\":1},{\"b\":"), ["{\"a\":1}", "{\"b\":"]);
         assert_eq!(split("[{\"a\":1},]"), ["{\"a\":1}"]);
+        assert_eq!(split("[{\"a\":1},{\"b\":2}}"), ["{\"a\":1}", "{\"b\":2}}"]);
     }
 
     #[test]
