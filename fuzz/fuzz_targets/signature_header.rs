@@ -1,0 +1,35 @@
+//! What parses as a signature is 32 bytes in a usual spelling, and it verifies nothing but what it signs.
+#![no_main]
+
+use data_encoding::{BASE64, BASE64_NOPAD, BASE64URL, BASE64URL_NOPAD, HEXLOWER};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use libfuzzer_sys::fuzz_target;
+use tracebit_lake::signature::{HEADER, Secret, Signature, verify};
+
+const BODY: &[u8] = br#"{"hello":"canary"}"#;
+
+fuzz_target!(|value: &str| {
+    let parsed = Signature::parse(value);
+    let hex = parsed.map(|signature| signature.to_hex());
+
+    // Read from a request, it is the same.
+    if let Ok(value) = HeaderValue::from_str(value) {
+        let is_ascii = value.to_str().is_ok();
+        let headers = HeaderMap::from_iter([(HeaderName::from_static(HEADER), value)]);
+        assert_eq!(Signature::of(&headers).map(|signature| signature.to_hex()), hex.clone().filter(|_| is_ascii));
+    }
+
+    let (Some(signature), Some(hex)) = (parsed, hex) else { return };
+    assert_eq!(Signature::parse(&hex).map(|signature| signature.to_hex()).as_ref(), Some(&hex));
+
+    let bytes = HEXLOWER.decode(hex.as_bytes()).unwrap();
+    assert_eq!(bytes.len(), 32);
+    let text = value.trim();
+    let text = text.strip_prefix("sha256=").unwrap_or(text).trim();
+    let is_base64 = [BASE64, BASE64_NOPAD, BASE64URL, BASE64URL_NOPAD].iter().any(|form| form.encode(&bytes) == text);
+    assert!(is_base64 || text.to_ascii_lowercase() == hex, "read from an unusual spelling");
+
+    let secret = Secret::new("tracebit-lake-development-secret").unwrap();
+    let is_signed = secret.sign(BODY).to_hex() == hex;
+    assert_eq!(verify(BODY, &signature, &[secret]).is_some(), is_signed);
+});
