@@ -11,6 +11,7 @@
 #![allow(clippy::must_use_candidate, reason = "tests may call any of this for its effect or for its time")]
 
 pub mod function_url;
+mod json_service;
 pub mod runtime_api;
 pub mod s3;
 pub mod secrets_manager;

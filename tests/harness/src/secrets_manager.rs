@@ -4,12 +4,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use data_encoding::BASE64;
-use http::{Request, header::AUTHORIZATION};
+use http::Request;
 use serde_json::{Value, json};
 
 use crate::{
-    s3::ACCESS_KEY,
-    server::{Fault, Faults, LOOPBACK, Reply, Server, reply, unique_id},
+    json_service::{header, is_signed, json_reply, refuse},
+    server::{Fault, Faults, LOOPBACK, Reply, Server, unique_id},
 };
 
 /// The name of the secret.
@@ -116,8 +116,7 @@ impl Store {
     }
 
     fn get(&self, request: &Request<Bytes>) -> Reply {
-        let signed = format!("AWS4-HMAC-SHA256 Credential={ACCESS_KEY}/");
-        if !header(request, AUTHORIZATION.as_str()).starts_with(&signed) {
+        if !is_signed(request) {
             return refuse(400, "UnrecognizedClientException");
         }
         let body: Value = serde_json::from_slice(request.body()).unwrap_or_default();
@@ -147,20 +146,6 @@ impl Store {
     }
 }
 
-pub(crate) fn header<'request>(request: &'request Request<Bytes>, name: &str) -> &'request str {
-    let value = request.headers().get(name);
-    value.and_then(|v| v.to_str().ok()).unwrap_or_default()
-}
-
-pub(crate) fn refuse(status: u16, code: &str) -> Reply {
-    let message = format!("{code}, from the test harness");
-    json_reply(status, &json!({ "__type": code, "message": message }))
-}
-
-pub(crate) fn json_reply(status: u16, body: &Value) -> Reply {
-    reply(status, "application/x-amz-json-1.1", body.to_string())
-}
-
 #[cfg(test)]
 mod tests {
     use aws_sdk_secretsmanager::{
@@ -170,7 +155,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::s3::SECRET_KEY;
+    use crate::s3::{ACCESS_KEY, SECRET_KEY};
 
     /// The secret's text at a stage, or the error's code.
     async fn get(manager: &SecretsManager, stage: &str) -> Result<String, String> {

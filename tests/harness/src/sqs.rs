@@ -3,12 +3,11 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use http::{Request, header::AUTHORIZATION};
+use http::Request;
 use serde_json::{Value, json};
 
 use crate::{
-    s3::ACCESS_KEY,
-    secrets_manager::{header, json_reply, refuse},
+    json_service::{header, is_signed, json_reply, refuse},
     server::{Fault, Faults, LOOPBACK, Reply, Server, unique_id},
 };
 
@@ -90,8 +89,7 @@ impl Queue {
     }
 
     fn take(&self, request: &Request<Bytes>) -> Reply {
-        let signed = format!("AWS4-HMAC-SHA256 Credential={ACCESS_KEY}/");
-        if !header(request, AUTHORIZATION.as_str()).starts_with(&signed) {
+        if !is_signed(request) {
             return refuse(403, "InvalidClientTokenId");
         }
         let body: Value = serde_json::from_slice(request.body()).unwrap_or_default();
