@@ -158,7 +158,7 @@ async fn redrive(
         }
         return Ok(());
     }
-    let until = (Instant::now() + Duration::from_secs(60)).into();
+    let until = (Instant::now() + Duration::from_mins(1)).into();
     let puts = store.put_all(&mut logs, until).await;
     for (object, put) in logs.into_iter().zip(puts) {
         let outcome = match put? {
