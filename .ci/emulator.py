@@ -92,7 +92,8 @@ def start_emulator(environment, port):
 
 
 def main():
-    subprocess.run(["cargo", "build", "--quiet", "--bin", "tracebit-lake"], cwd=ROOT, check=True)
+    # With the examples, so that it is the build that the tests have made already.
+    subprocess.run(["cargo", "build", "--quiet", "--bins", "--examples"], cwd=ROOT, check=True)
     names = {path.stem for path in (ROOT / "events").glob("*.json")}
     assert names == set(EXPECTED), f"events/ and this script disagree: {names ^ set(EXPECTED)}"
     with tempfile.TemporaryDirectory() as folder:
