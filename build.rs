@@ -11,7 +11,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .map(OsString::into_string)
         .collect::<Result<Vec<_>, _>>()
         .map_err(|name| format!("schemas/{}: not UTF-8", name.display()))?;
-    names.retain(|name| name.ends_with(".yml"));
+    names.retain(|name| Path::new(name).extension().is_some_and(|ending| ending == "yml"));
     names.sort();
 
     let mut source = String::from("&[\n");
