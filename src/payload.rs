@@ -105,30 +105,27 @@ fn inflate(encoding: &'static str, decoder: impl Read, limit: usize) -> Result<V
 pub fn elements(payload: &[u8]) -> Elements<'_> {
     let payload = payload.strip_prefix(b"\xef\xbb\xbf").unwrap_or(payload).trim_ascii();
     let whole = Elements { rest: payload, separator: Separator::None };
-    match payload.first() {
-        Some(b'[') => match value_len(payload) {
-            Some(len) if len == payload.len() => array(payload.get(1..len - 1).unwrap_or_default()).unwrap_or(whole),
-            // Unsound brackets: the array was cut, or an element is broken, or these are lines and the first is broken.
-            None if !has_object_lines(payload) => {
-                let inner = payload.get(1..).unwrap_or_default();
-                let inner = inner.strip_suffix(b"]").unwrap_or(inner);
-                array(inner).filter(|elements| elements.clone().next().is_some()).unwrap_or(whole)
-            }
-            _ if has_object_lines(payload) => Elements { separator: Separator::Newline, ..whole },
-            _ => whole,
-        },
-        _ if value_len(payload) != Some(payload.len()) && has_object_lines(payload) => {
-            Elements { separator: Separator::Newline, ..whole }
-        }
-        _ => whole,
+    let (is_array, value) = (payload.first() == Some(&b'['), value_len(payload));
+    if value == Some(payload.len()) {
+        let inside = payload.get(1..payload.len() - 1).unwrap_or_default();
+        let is_empty_array = inside.trim_ascii().is_empty();
+        return if is_array { array(inside, is_empty_array).unwrap_or(whole) } else { whole };
     }
+    if has_object_lines(payload) {
+        return Elements { separator: Separator::Newline, ..whole };
+    }
+    if is_array && value.is_none() {
+        // The array was cut, or an element's brackets do not match.
+        let inside = payload.get(1..).unwrap_or_default();
+        return array(inside.strip_suffix(b"]").unwrap_or(inside), false).unwrap_or(whole);
+    }
+    whole
 }
 
-/// The elements of an array with this inside; `None` where it has commas but no element.
-fn array(inside: &[u8]) -> Option<Elements<'_>> {
+/// The elements of an array with this inside; `None` where there are none, unless that is as it should be.
+fn array(inside: &[u8], may_be_empty: bool) -> Option<Elements<'_>> {
     let elements = Elements { rest: inside, separator: Separator::Comma };
-    let is_good = inside.trim_ascii().is_empty() || elements.clone().next().is_some();
-    is_good.then_some(elements)
+    (may_be_empty || elements.clone().next().is_some()).then_some(elements)
 }
 
 /// Whether these are lines with an object on each, some of them perhaps broken. Lines that end in a comma belong to an

@@ -1,11 +1,14 @@
 //! What all AWS clients share: HTTP, credentials, region, endpoints, time-outs, retries, and how an error is told.
 
-use std::{error::Error, time::Duration};
+use std::{error::Error, fmt, time::Duration};
 
 use aws_config::{BehaviorVersion, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
-use aws_sdk_s3::config::{
-    Region, SharedCredentialsProvider,
-    retry::{RetryPartition, TokenBucket},
+use aws_sdk_s3::{
+    config::{
+        Region, SharedCredentialsProvider,
+        retry::{RetryPartition, TokenBucket},
+    },
+    error::{ProvideErrorMetadata, SdkError},
 };
 use aws_smithy_http_client::{
     Builder,
@@ -49,6 +52,21 @@ fn loader() -> aws_config::ConfigLoader {
 /// way, and a bucket that an outage has emptied would give up on the next one at its first fault.
 pub(crate) fn retry_partition() -> RetryPartition {
     RetryPartition::custom("tracebit-lake").token_bucket(TokenBucket::unlimited()).build()
+}
+
+/// What a service said, its code and message, or else what went wrong on the way: neither holds anything of a request's
+/// body or headers, or of a secret.
+pub(crate) fn told_by_service<E, R>(error: &SdkError<E, R>) -> String
+where
+    E: ProvideErrorMetadata + Error + 'static,
+    R: fmt::Debug,
+{
+    match error.as_service_error() {
+        Some(service) => {
+            format!("{}: {}", service.code().unwrap_or("no code"), service.message().unwrap_or("no message"))
+        }
+        None => told(error),
+    }
 }
 
 /// An error and its causes in one line, without the `Debug` that may hold a request or an answer.

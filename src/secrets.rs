@@ -7,10 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use aws_config::SdkConfig;
 use aws_sdk_secretsmanager::{
-    Client,
-    config::Builder,
-    error::{ProvideErrorMetadata as _, SdkError},
-    operation::get_secret_value::GetSecretValueError,
+    Client, config::Builder, error::SdkError, operation::get_secret_value::GetSecretValueError,
 };
 use tokio::{
     sync::Mutex,
@@ -190,8 +187,8 @@ impl Managed {
         let result = self.client.get_secret_value().secret_id(&self.arn).version_stage(stage).send().await;
         let output = match result {
             Ok(output) => output,
-            Err(error) if is_missing(&error) => return Err(SecretError::Missing(describe(&error))),
-            Err(error) => return Err(SecretError::Unavailable(describe(&error))),
+            Err(error) if is_missing(&error) => return Err(SecretError::Missing(sdk::told_by_service(&error))),
+            Err(error) => return Err(SecretError::Unavailable(sdk::told_by_service(&error))),
         };
         let text = output
             .secret_string()
@@ -217,16 +214,6 @@ fn is_within(then: Option<SystemTime>, now: SystemTime, span: Duration) -> bool 
 
 fn is_missing(error: &SdkError<GetSecretValueError>) -> bool {
     error.as_service_error().is_some_and(GetSecretValueError::is_resource_not_found_exception)
-}
-
-/// The service's code and message, which hold nothing of the secret.
-fn describe(error: &SdkError<GetSecretValueError>) -> String {
-    match error.as_service_error() {
-        Some(service) => {
-            format!("{}: {}", service.code().unwrap_or("no code"), service.message().unwrap_or("no message"))
-        }
-        None => sdk::told(error),
-    }
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 //! same pipeline, as if it had just been received.
 
 use aws_config::SdkConfig;
-use aws_sdk_sqs::{Client, config::Builder, error::ProvideErrorMetadata as _};
+use aws_sdk_sqs::{Client, config::Builder};
 use chrono::{DateTime, SecondsFormat, Utc};
 use data_encoding::BASE64;
 use http::{HeaderMap, HeaderValue, header::CONTENT_ENCODING};
@@ -124,12 +124,7 @@ impl SpillQueue {
         let sent = self.client.send_message().queue_url(&self.url).message_body(message).send();
         match timeout_at(until, sent).await {
             Ok(Ok(_)) => Ok(()),
-            Ok(Err(error)) => Err(SpillError::Failed(match error.as_service_error() {
-                Some(service) => {
-                    format!("{}: {}", service.code().unwrap_or("no code"), service.message().unwrap_or("no message"))
-                }
-                None => sdk::told(&error),
-            })),
+            Ok(Err(error)) => Err(SpillError::Failed(sdk::told_by_service(&error))),
             Err(_) => Err(SpillError::Deadline),
         }
     }

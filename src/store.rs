@@ -17,7 +17,7 @@ use aws_sdk_s3::{
         retry::{ClassifyRetry, RetryAction, RetryConfig},
         timeout::TimeoutConfig,
     },
-    error::{BoxError, ProvideErrorMetadata as _, SdkError},
+    error::{BoxError, SdkError},
     operation::put_object::PutObjectError,
     primitives::ByteStream,
 };
@@ -141,14 +141,12 @@ fn status<E>(error: &SdkError<E>) -> Option<u16> {
     error.raw_response().map(|response| response.status().as_u16())
 }
 
-/// S3's own code and message, or what went wrong on the way: neither holds anything of a request's body or headers.
+/// S3's status and what it said, or what went wrong on the way.
 fn describe(error: &SdkError<PutObjectError>) -> String {
+    let told = sdk::told_by_service(error);
     match (status(error), error.as_service_error()) {
-        (Some(status), Some(service)) => {
-            let code = service.code().unwrap_or("no code");
-            format!("{status} {code}: {}", service.message().unwrap_or("no message"))
-        }
-        _ => sdk::told(error),
+        (Some(status), Some(_)) => format!("{status} {told}"),
+        _ => told,
     }
 }
 
