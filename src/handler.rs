@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use lambda_http::Response;
 use serde::Serialize;
 use serde_json::json;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 use crate::{
     config::{Config, ConfigError, Source},
@@ -145,12 +145,9 @@ impl Lake {
         let spill = config.spill_queue_url.map(|url| SpillQueue::new(sdk, url));
         let secrets = Secrets::new(sdk, config.secret);
         let schemas = Schemas::embedded()?;
-        let (secret, connection) =
-            tokio::join!(timeout(WARM_UP_TIME, secrets.warm()), timeout(WARM_UP_TIME, store.warm()));
-        if secret.is_err() || connection.is_err() {
-            tracing::warn!("start-up ends before everything is ready; the first delivery tries again");
-        }
-        secret.unwrap_or(Ok(()))?;
+        let until = Instant::now() + WARM_UP_TIME;
+        let (secret, ()) = tokio::join!(secrets.warm(until), store.warm(until));
+        secret?;
         Ok(Self {
             schemas,
             prefix: config.prefix,

@@ -17,13 +17,17 @@ use aws_smithy_http_client::{
 use aws_types::service_config::{LoadServiceConfig, ServiceConfigKey};
 
 /// One attempt, and the connection it may need: a healthy service answers in tens of milliseconds.
-pub(crate) const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The time that an invocation has left ends the attempts, so their number is only a backstop.
 const MAX_ATTEMPTS: u32 = 100;
 const FIRST_BACKOFF: Duration = Duration::from_millis(100);
 const MAX_BACKOFF: Duration = Duration::from_secs(2);
+
+/// What an attempt must be able to move, in bytes a second: hashing and sending take their time on a small share of a
+/// processor.
+const SLOWEST: usize = 1024 * 1024;
 
 /// Loads region, credentials and endpoints as the AWS SDK defines them, with one HTTP client for all services. An empty
 /// endpoint of one service counts as none.
@@ -39,13 +43,35 @@ pub async fn load_for(endpoint: &str, region: &'static str, credentials: SharedC
 /// TLS is rustls with *ring*: aws-lc, the SDK's default, gathers entropy for tens of milliseconds of CPU at start-up.
 fn loader() -> aws_config::ConfigLoader {
     let http = Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
-    let timeouts =
-        TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).operation_attempt_timeout(ATTEMPT_TIMEOUT).build();
-    let retries = RetryConfig::standard()
-        .with_max_attempts(MAX_ATTEMPTS)
-        .with_initial_backoff(FIRST_BACKOFF)
-        .with_max_backoff(MAX_BACKOFF);
+    let Patience { timeouts, retries } = Patience::of(Duration::MAX, 0);
     aws_config::defaults(BehaviorVersion::latest()).http_client(http).timeout_config(timeouts).retry_config(retries)
+}
+
+/// How one call spends the time that is left, so that a fault costs it an attempt, and an outage not the invocation.
+pub(crate) struct Patience {
+    pub(crate) timeouts: TimeoutConfig,
+    pub(crate) retries: RetryConfig,
+}
+
+impl Patience {
+    /// For a call that sends `bytes` and is given up, wherever it stands, once `left` is over.
+    pub(crate) fn of(left: Duration, bytes: usize) -> Self {
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(CONNECT_TIMEOUT.min(left / 4))
+            .operation_attempt_timeout(attempt_timeout(left, bytes))
+            .build();
+        let retries = RetryConfig::standard()
+            .with_max_attempts(MAX_ATTEMPTS)
+            .with_initial_backoff(FIRST_BACKOFF.min(left / 20))
+            .with_max_backoff(MAX_BACKOFF.min(left / 8));
+        Self { timeouts, retries }
+    }
+}
+
+/// Longer for much to send, and never so long that there is no time for a second attempt, but for a large one.
+fn attempt_timeout(left: Duration, bytes: usize) -> Duration {
+    let moving = Duration::from_secs(u64::try_from(bytes / SLOWEST).unwrap_or(u64::MAX));
+    ATTEMPT_TIMEOUT.min(left / 2).saturating_add(moving).min(left)
 }
 
 /// Retries without the SDK's token bucket. It protects a service from a fleet that retries; here one alert is on its
@@ -92,5 +118,40 @@ struct NonEmpty(SdkConfig);
 impl LoadServiceConfig for NonEmpty {
     fn load_config(&self, key: ServiceConfigKey<'_>) -> Option<String> {
         self.0.service_config()?.load_config(key).filter(|value| !value.is_empty())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_attempt_leaves_time_for_another_unless_there_is_much_to_send() {
+        let seconds = Duration::from_secs;
+        for (bytes, left, expected) in [
+            (2_000, 29, seconds(5)),
+            (2_000, 4, seconds(2)),
+            (2_000, 0, seconds(0)),
+            (16 * SLOWEST, 29, seconds(21)),
+            (16 * SLOWEST, 9, seconds(9)),
+        ] {
+            assert_eq!(attempt_timeout(seconds(left), bytes), expected, "{bytes} bytes, {left} s left");
+        }
+    }
+
+    #[test]
+    fn the_less_time_is_left_the_shorter_are_waits_and_attempts() {
+        let mut before = [Duration::MAX; 4];
+        for left in [30_000, 10_000, 3_000, 1_000, 100, 10, 0].map(Duration::from_millis) {
+            let Patience { timeouts, retries } = Patience::of(left, 2_000);
+            let connect = timeouts.connect_timeout().unwrap();
+            let attempt = timeouts.operation_attempt_timeout().unwrap();
+            let now = [connect, attempt, retries.initial_backoff(), retries.max_backoff()];
+            assert!(now.iter().zip(before).all(|(now, before)| *now <= before), "{left:?}: {now:?}");
+            // A first attempt that fails only when its time is out leaves room for the wait and a second one.
+            assert!(attempt + retries.initial_backoff() <= left * 3 / 4, "{left:?}: {now:?}");
+            assert!(connect + retries.max_backoff() <= left / 2, "{left:?}: {now:?}");
+            before = now;
+        }
     }
 }

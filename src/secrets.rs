@@ -16,7 +16,7 @@ use tokio::{
 
 use crate::{
     config::SecretSource,
-    sdk,
+    sdk::{self, Patience},
     signature::{Secret, Signature, Verified, verify},
 };
 
@@ -29,6 +29,12 @@ const REFETCH_PAUSE: Duration = Duration::from_mins(1);
 /// How long after a delivery's fetch that failed there is no other: forged requests must not keep the function waiting for a
 /// Secrets Manager that is down.
 const FAILURE_PAUSE: Duration = Duration::from_secs(2);
+
+/// The most that a delivery waits for the secret.
+const MOST_WAIT: Duration = Duration::from_secs(10);
+
+/// How long the signing helper waits for the secret.
+const SIGNING_TIME: Duration = Duration::from_secs(30);
 
 /// The secret could not be had.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -86,14 +92,14 @@ impl Secrets {
         })
     }
 
-    /// Fetches the secret at INIT, so that the first delivery need not.
+    /// Fetches the secret at INIT, by `until`, so that the first delivery need not.
     ///
     /// # Errors
     /// [`SecretError::Missing`] and [`SecretError::Unusable`]. That Secrets Manager cannot be reached is no mistake in
     /// the configuration; the first delivery tries again.
-    pub async fn warm(&self) -> Result<(), SecretError> {
+    pub async fn warm(&self, until: Instant) -> Result<(), SecretError> {
         let Kind::Managed(managed) = &self.0 else { return Ok(()) };
-        match managed.fetch(&mut *managed.cache.lock().await, SystemTime::now()).await {
+        match managed.fetch(&mut *managed.cache.lock().await, SystemTime::now(), until).await {
             Err(error @ SecretError::Unavailable(_)) => {
                 tracing::warn!("the secret could not be fetched at start-up; the first delivery tries again: {error}");
                 Ok(())
@@ -109,7 +115,9 @@ impl Secrets {
     pub async fn sign(&self, body: &[u8]) -> Result<Signature, SecretError> {
         match &self.0 {
             Kind::Fixed(secret) => Ok(secret.sign(body)),
-            Kind::Managed(managed) => Ok(managed.version("AWSCURRENT").await?.sign(body)),
+            Kind::Managed(managed) => {
+                Ok(managed.version("AWSCURRENT", Instant::now() + SIGNING_TIME).await?.sign(body))
+            }
         }
     }
 
@@ -125,15 +133,18 @@ impl Secrets {
     ) -> Result<Option<Verified<'a>>, SecretError> {
         match &self.0 {
             Kind::Fixed(secret) => Ok(verify(body, signature, std::slice::from_ref(secret))),
-            Kind::Managed(managed) => timeout_at(until, managed.verify(body, signature))
-                .await
-                .unwrap_or_else(|_| Err(SecretError::Unavailable("no answer in the time that was left".to_owned()))),
+            Kind::Managed(managed) => managed.verify(body, signature, leave_time_to_store(until)).await,
         }
     }
 }
 
 impl Managed {
-    async fn verify<'a>(&self, body: &'a [u8], signature: &Signature) -> Result<Option<Verified<'a>>, SecretError> {
+    async fn verify<'a>(
+        &self,
+        body: &'a [u8],
+        signature: &Signature,
+        until: Instant,
+    ) -> Result<Option<Verified<'a>>, SecretError> {
         let mut cache = self.cache.lock().await;
         let now = SystemTime::now();
         let is_stale = !cache.is_fresh(now);
@@ -142,7 +153,7 @@ impl Managed {
                 return Err(SecretError::Unavailable("the last attempt failed a moment ago".to_owned()));
             }
             cache.refilled = Some(now);
-            self.fetch(&mut cache, now).await?;
+            self.fetch(&mut cache, now, until).await?;
         }
         if let Some(verified) = verify(body, signature, &cache.secrets) {
             return Ok(Some(verified));
@@ -150,7 +161,7 @@ impl Managed {
         // The secret may have been rotated since it was fetched.
         if !is_stale && cache.may_refetch(now) {
             cache.refetched = Some(now);
-            self.fetch(&mut cache, now).await?;
+            self.fetch(&mut cache, now, until).await?;
             if let Some(verified) = verify(body, signature, &cache.secrets) {
                 return Ok(Some(verified));
             }
@@ -161,10 +172,10 @@ impl Managed {
         Ok(None)
     }
 
-    async fn fetch(&self, cache: &mut Cache, now: SystemTime) -> Result<(), SecretError> {
+    async fn fetch(&self, cache: &mut Cache, now: SystemTime, until: Instant) -> Result<(), SecretError> {
         // In doubt until the answers are there, also when the time runs out while waiting for them.
         cache.is_in_doubt = true;
-        let (current, previous) = tokio::join!(self.version("AWSCURRENT"), self.version("AWSPREVIOUS"));
+        let (current, previous) = tokio::join!(self.version("AWSCURRENT", until), self.version("AWSPREVIOUS", until));
         let mut secrets = vec![current?];
         let mut is_in_doubt = false;
         match previous {
@@ -182,13 +193,21 @@ impl Managed {
         Ok(())
     }
 
-    /// The version with this staging label.
-    async fn version(&self, stage: &str) -> Result<Secret, SecretError> {
-        let result = self.client.get_secret_value().secret_id(&self.arn).version_stage(stage).send().await;
-        let output = match result {
-            Ok(output) => output,
-            Err(error) if is_missing(&error) => return Err(SecretError::Missing(sdk::told_by_service(&error))),
-            Err(error) => return Err(SecretError::Unavailable(sdk::told_by_service(&error))),
+    /// The version with this staging label, or a failure by `until`.
+    async fn version(&self, stage: &str, until: Instant) -> Result<Secret, SecretError> {
+        let Patience { timeouts, retries } = Patience::of(until.saturating_duration_since(Instant::now()), 0);
+        let get = self
+            .client
+            .get_secret_value()
+            .secret_id(&self.arn)
+            .version_stage(stage)
+            .customize()
+            .config_override(Builder::new().timeout_config(timeouts).retry_config(retries));
+        let output = match timeout_at(until, get.send()).await {
+            Ok(Ok(output)) => output,
+            Ok(Err(error)) if is_missing(&error) => return Err(SecretError::Missing(sdk::told_by_service(&error))),
+            Ok(Err(error)) => return Err(SecretError::Unavailable(sdk::told_by_service(&error))),
+            Err(_) => return Err(SecretError::Unavailable("no answer in the time that was left for it".to_owned())),
         };
         let text = output
             .secret_string()
@@ -205,6 +224,12 @@ impl Cache {
     fn may_refetch(&self, now: SystemTime) -> bool {
         !is_within(self.refetched, now, REFETCH_PAUSE)
     }
+}
+
+/// The moment until which a delivery waits for the secret: half of its time, so that what verifies can still be stored.
+fn leave_time_to_store(until: Instant) -> Instant {
+    let now = Instant::now();
+    now + (until.saturating_duration_since(now) / 2).min(MOST_WAIT)
 }
 
 /// Whether `then` lies less than `span` before `now`; a clock that was set back makes it false.

@@ -6,13 +6,14 @@
 use aws_config::SdkConfig;
 use aws_sdk_sqs::{Client, config::Builder};
 use chrono::{DateTime, SecondsFormat, Utc};
-use data_encoding::BASE64;
+use data_encoding::{BASE64, HEXLOWER};
 use http::{HeaderMap, HeaderValue, header::CONTENT_ENCODING};
+use md5::{Digest as _, Md5};
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, timeout_at};
 
 use crate::{
-    sdk,
+    sdk::{self, Patience},
     signature::{Signature, Verified},
     time,
 };
@@ -32,6 +33,9 @@ pub enum SpillError {
     /// SQS refused it, or could not be reached.
     #[error("SendMessage failed: {0}")]
     Failed(String),
+    /// SQS says that it has something else than was sent.
+    #[error("SQS answered with the checksum of another message, so nothing is known of this one")]
+    Checksum,
 }
 
 /// A message of the queue is none of ours.
@@ -121,8 +125,20 @@ impl SpillQueue {
     /// once.
     pub async fn send(&self, spilled: &Spilled, until: Instant) -> Result<(), SpillError> {
         let message = serde_json::to_string(spilled).map_err(|error| SpillError::Failed(error.to_string()))?;
-        let sent = self.client.send_message().queue_url(&self.url).message_body(message).send();
-        match timeout_at(until, sent).await {
+        let Patience { timeouts, retries } =
+            Patience::of(until.saturating_duration_since(Instant::now()), message.len());
+        let checksum = HEXLOWER.encode(&Md5::digest(&message));
+        let send = self
+            .client
+            .send_message()
+            .queue_url(&self.url)
+            .message_body(message)
+            .customize()
+            .config_override(Builder::new().timeout_config(timeouts).retry_config(retries));
+        match timeout_at(until, send.send()).await {
+            Ok(Ok(output)) if output.md5_of_message_body().is_some_and(|theirs| theirs != checksum) => {
+                Err(SpillError::Checksum)
+            }
             Ok(Ok(_)) => Ok(()),
             Ok(Err(error)) => Err(SpillError::Failed(sdk::told_by_service(&error))),
             Err(_) => Err(SpillError::Deadline),

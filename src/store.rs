@@ -1,11 +1,8 @@
 //! The lake's store: objects are created, never overwritten.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
 };
 
 use aws_config::SdkConfig;
@@ -15,24 +12,24 @@ use aws_sdk_s3::{
         Builder, ConfigBag, Intercept, RuntimeComponents,
         interceptors::FinalizerInterceptorContextRef,
         retry::{ClassifyRetry, RetryAction, RetryConfig},
-        timeout::TimeoutConfig,
     },
     error::{BoxError, SdkError},
     operation::put_object::PutObjectError,
     primitives::ByteStream,
 };
 use aws_smithy_runtime_api::client::{interceptors::context::InterceptorContext, orchestrator::HttpRequest};
+use data_encoding::BASE64;
 use futures_util::{StreamExt as _, stream};
 use tokio::time::{Instant, timeout_at};
 
-use crate::{config::Config, lot::Object, sdk};
+use crate::{
+    config::Config,
+    lot::Object,
+    sdk::{self, Patience},
+};
 
 /// How many objects of one payload are on their way at once.
 const CONCURRENCY: usize = 16;
-
-/// What an attempt must be able to move, in bytes a second: hashing and sending take their time on a small share of a
-/// processor.
-const SLOWEST: usize = 1024 * 1024;
 
 /// Whether an object was new.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +49,9 @@ pub enum StoreError {
     /// S3 refused the object, or could not be reached.
     #[error("PutObject failed: {0}")]
     Failed(String),
+    /// S3 says that it has something else than was sent.
+    #[error("S3 answered with the checksum of another object, so nothing is known of this one")]
+    Checksum,
 }
 
 /// A client of the lake's bucket.
@@ -73,12 +73,12 @@ impl Store {
         Self { client: Client::from_conf(s3), bucket: config.bucket.clone() }
     }
 
-    /// Resolves the credentials and opens the connection that the first `PutObject` will use.
+    /// Resolves the credentials and opens, by `until`, the connection that the first `PutObject` will use.
     ///
     /// The request is a CORS preflight: every other that the function's role could send would either write or be denied,
     /// and denials raise alarms of their own. Any answer will do. A failure is no matter: the first delivery tries again.
     #[expect(clippy::missing_panics_doc, reason = "OPTIONS is a method")]
-    pub async fn warm(&self) {
+    pub async fn warm(&self, until: Instant) {
         let preflight = |request: &mut HttpRequest| {
             #[expect(clippy::expect_used, reason = "a method that is part of HTTP")]
             request.set_method("OPTIONS").expect("OPTIONS is a method");
@@ -87,13 +87,13 @@ impl Store {
         };
         let once = Builder::new().retry_config(RetryConfig::disabled());
         let put = self.client.put_object().bucket(&self.bucket).key("-").if_none_match("*");
-        let result = put.customize().mutate_request(preflight).config_override(once).send().await;
-        if let Err(error) = result
-            && error.raw_response().is_none()
-        {
-            let error = sdk::told(&error);
-            tracing::warn!("S3 could not be reached at start-up; the first delivery tries again: {error}");
-        }
+        let warmed = timeout_at(until, put.customize().mutate_request(preflight).config_override(once).send()).await;
+        let problem = match warmed {
+            Ok(Err(error)) if error.raw_response().is_none() => sdk::told(&error),
+            Ok(_) => return,
+            Err(_) => "no answer in the time that start-up has for it".to_owned(),
+        };
+        tracing::warn!("S3 could not be reached at start-up; the first delivery tries again: {problem}");
     }
 
     /// Tries to store every object by `until`, whatever becomes of the others. The outcomes are in the order of the
@@ -107,8 +107,8 @@ impl Store {
 
     async fn put(&self, key: String, body: Vec<u8>, until: Instant) -> Result<Put, StoreError> {
         let lost = LostAnswer::default();
-        let attempt = attempt_timeout(body.len(), until.saturating_duration_since(Instant::now()));
-        let timeouts = TimeoutConfig::builder().operation_attempt_timeout(attempt).build();
+        let Patience { timeouts, retries } = Patience::of(until.saturating_duration_since(Instant::now()), body.len());
+        let checksum = BASE64.encode(&crc32fast::hash(&body).to_be_bytes());
         let put = self
             .client
             .put_object()
@@ -116,12 +116,15 @@ impl Store {
             .key(key)
             .content_type("application/x-ndjson")
             .if_none_match("*")
+            .checksum_crc32(&checksum)
             .body(ByteStream::from(body))
             .customize()
-            .config_override(Builder::new().timeout_config(timeouts))
+            .config_override(Builder::new().timeout_config(timeouts).retry_config(retries))
             .interceptor(lost.clone());
         let result = timeout_at(until, put.send()).await.map_err(|_| StoreError::Deadline)?;
         match result {
+            // A store that names no checksum is believed; S3 names one, and has checked it.
+            Ok(output) if output.checksum_crc32().is_some_and(|theirs| theirs != checksum) => Err(StoreError::Checksum),
             Ok(_) => Ok(Put::Created),
             // It is there because an attempt of ours got through and its answer did not: a new object all the same.
             Err(error) if status(&error) == Some(412) && lost.happened() => Ok(Put::Created),
@@ -129,12 +132,6 @@ impl Store {
             Err(error) => Err(StoreError::Failed(describe(&error))),
         }
     }
-}
-
-/// How long one attempt may take: longer for large objects, and never so long that there is no time for a second one.
-fn attempt_timeout(bytes: usize, left: Duration) -> Duration {
-    let moving = Duration::from_secs(u64::try_from(bytes / SLOWEST).unwrap_or(u64::MAX));
-    sdk::ATTEMPT_TIMEOUT.min(left / 2).saturating_add(moving).min(left)
 }
 
 fn status<E>(error: &SdkError<E>) -> Option<u16> {
@@ -193,24 +190,5 @@ impl Intercept for LostAnswer {
             self.0.store(true, Ordering::Relaxed);
         }
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_attempt_leaves_time_for_another_unless_the_object_is_large() {
-        let seconds = Duration::from_secs;
-        for (bytes, left, expected) in [
-            (2_000, 29, seconds(5)),
-            (2_000, 4, seconds(2)),
-            (2_000, 0, seconds(0)),
-            (16 * SLOWEST, 29, seconds(21)),
-            (16 * SLOWEST, 9, seconds(9)),
-        ] {
-            assert_eq!(attempt_timeout(bytes, seconds(left)), expected, "{bytes} bytes, {left} s left");
-        }
     }
 }

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tracebit_lake::signature::Secret;
 use tracebit_lake_harness::{
     function_url,
@@ -193,6 +193,11 @@ pub(crate) fn secrets_manager_env(endpoint: &str) -> [(&'static str, &str); 3] {
     ]
 }
 
+/// What gives a lake the harness's queue to spill into.
+pub(crate) fn spill_env<'a>(endpoint: &'a str, queue_url: &'a str) -> [(&'static str, &'a str); 2] {
+    [("SPILL_QUEUE_URL", queue_url), ("AWS_ENDPOINT_URL_SQS", endpoint)]
+}
+
 /// The signature of `body` under the usual secret, in hex.
 pub(crate) fn sign(body: impl AsRef<[u8]>) -> String {
     sign_under(SECRET, body)
@@ -205,7 +210,12 @@ pub(crate) fn sign_under(secret: &str, body: impl AsRef<[u8]>) -> String {
 
 /// The event of a `POST` with a good signature.
 pub(crate) fn signed_event(headers: &[(&str, &str)], body: &[u8]) -> Value {
-    let signature = sign(body);
+    signed_event_under(SECRET, headers, body)
+}
+
+/// The event of a `POST` with the signature that it has under `secret`.
+pub(crate) fn signed_event_under(secret: &str, headers: &[(&str, &str)], body: &[u8]) -> Value {
+    let signature = sign_under(secret, body);
     let headers = [headers, &[(SIGNATURE, signature.as_str())]].concat();
     function_url::event("POST", &headers, body)
 }
@@ -218,6 +228,12 @@ pub(crate) fn counts(response: &Response) -> [u64; 3] {
     let members = body.as_object().unwrap();
     assert_eq!(members.len(), 3, "{response:?}");
     ["stored", "duplicates", "failures"].map(|name| members[name].as_u64().unwrap())
+}
+
+/// Checks that the delivery is said to wait in the spill queue.
+#[track_caller]
+pub(crate) fn assert_queued(response: &Response) {
+    assert_eq!((response.status, response.json()), (202, json!({"queued": true})), "{response:?}");
 }
 
 /// Checks that nothing was acknowledged, and that the sender is asked to come back.

@@ -9,6 +9,7 @@
 )]
 
 mod configuration;
+mod deadlines;
 mod events;
 mod lake;
 mod logs;

@@ -16,10 +16,24 @@ const TWO: &str = "the-second-of-the-secrets";
 const THREE: &str = "the-third-of-the-secrets";
 const FORGED: &str = "a-secret-of-somebody-else";
 
+/// Secrets Manager is down in one way or the other.
+const OUTAGES: [Fault; 9] = [
+    DOWN,
+    THROTTLED,
+    DENIED,
+    Fault::ResetInRequest,
+    Fault::Reset,
+    Fault::Hang,
+    Fault::WrongChecksum,
+    Fault::Drip(Duration::from_millis(100)),
+    Fault::ResetInAnswer,
+];
+
 /// Long enough to try again, with the answer's share to spare on a busy machine.
 const DEADLINE: Duration = Duration::from_secs(3);
 
 const DOWN: Fault = Fault::Status { code: 500, s3_code: "InternalServiceError" };
+const THROTTLED: Fault = Fault::Status { code: 400, s3_code: "ThrottlingException" };
 const DENIED: Fault = Fault::Status { code: 400, s3_code: "AccessDeniedException" };
 
 async fn manager(current: &str, previous: Option<&str>) -> (SecretsManager, Lake) {
@@ -114,7 +128,7 @@ async fn while_secrets_manager_is_down_cached_secrets_serve_and_others_are_asked
         }
         assert_eq!(lake.records(ALERTS).len(), 1, "{fault:?}");
     };
-    join_all([DOWN, DENIED, Fault::Reset, Fault::Hang].map(outage)).await;
+    join_all(OUTAGES.map(outage)).await;
 }
 
 #[tokio::test]
@@ -143,7 +157,7 @@ async fn an_instance_that_starts_while_secrets_manager_is_down_serves_after_it()
         let response = timeout(asked_back, served).await.unwrap_or_else(|_| panic!("{fault:?}: still refused"));
         assert_eq!(counts(&response), [1, 0, 0], "{fault:?}");
     };
-    join_all([DOWN, DENIED, Fault::Reset, Fault::Hang].map(outage)).await;
+    join_all(OUTAGES.map(outage)).await;
 }
 
 #[tokio::test]

@@ -7,12 +7,12 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 use tracebit_lake_harness::{
     Fault,
-    runtime_api::{Function, Invocation, Response},
+    runtime_api::{Function, Invocation},
     sqs::{self, Sqs},
 };
 
 use crate::{
-    lake::{BUCKET, JSON, Lake, SECRET, assert_try_again, counts, env_of},
+    lake::{BUCKET, JSON, Lake, SECRET, assert_queued, assert_try_again, counts, env_of, spill_env},
     samples::{ALERTS, alert, alert_with},
 };
 
@@ -27,7 +27,7 @@ const DEADLINE: Duration = Duration::from_secs(3);
 async fn lake() -> (Sqs, Lake) {
     let sqs = Sqs::start().await;
     let (url, endpoint) = (sqs.queue_url(), sqs.endpoint());
-    let lake = Lake::with(&[("SPILL_QUEUE_URL", &url), ("AWS_ENDPOINT_URL_SQS", &endpoint)]).await;
+    let lake = Lake::with(&spill_env(&endpoint, &url)).await;
     (sqs, lake)
 }
 
@@ -54,10 +54,6 @@ impl Drain {
     }
 }
 
-fn assert_queued(response: &Response) {
-    assert_eq!((response.status, response.json()), (202, json!({"queued": true})), "{response:?}");
-}
-
 #[tokio::test]
 async fn what_s3_does_not_take_is_queued_and_the_drain_files_it_once() {
     let outage = async |fault| {
@@ -76,7 +72,21 @@ async fn what_s3_does_not_take_is_queued_and_the_drain_files_it_once() {
         assert_eq!(lake.records(ALERTS).len(), 1, "{fault:?}");
         assert_eq!(counts(&lake.deliver(alert().to_string()).await), [0, 1, 0], "{fault:?}");
     };
-    join_all([DOWN, DENIED, Fault::Reset, Fault::Hang, Fault::LoseAnswer].map(outage)).await;
+    join_all(
+        [
+            DOWN,
+            DENIED,
+            Fault::ResetInRequest,
+            Fault::Reset,
+            Fault::Hang,
+            Fault::WrongChecksum,
+            Fault::Drip(Duration::from_millis(100)),
+            Fault::ResetInAnswer,
+            Fault::LoseAnswer,
+        ]
+        .map(outage),
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -129,8 +139,18 @@ async fn where_both_fail_the_sender_is_asked_to_come_back_in_time() {
         assert_try_again(&lake.deliver_by(DEADLINE, alert().to_string()).await);
         assert!(sqs.messages().is_empty() && lake.records(ALERTS).is_empty(), "{s3:?} {queue:?}");
     };
-    let both = [(DENIED, DENIED), (Fault::Hang, Fault::Hang), (DOWN, Fault::Reset), (Fault::Hang, DOWN)];
-    join_all(both.map(outage)).await;
+    join_all(
+        [
+            (DENIED, DENIED),
+            (DENIED, Fault::WrongChecksum),
+            (DENIED, Fault::ResetInRequest),
+            (DOWN, Fault::Reset),
+            (Fault::Hang, Fault::Hang),
+            (Fault::Hang, DOWN),
+        ]
+        .map(outage),
+    )
+    .await;
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use futures_util::future::join_all;
 use serde_json::json;
-use tracebit_lake_harness::{Fault, s3::S3};
+use tracebit_lake_harness::Fault;
 
 use crate::{
     lake::{BUCKET, JSON, Lake, assert_try_again, counts, signed_event},
@@ -183,7 +183,11 @@ async fn what_s3_asks_to_try_again_is_tried_again() {
         Fault::Status { code: 409, s3_code: "ConditionalRequestConflict" },
         Fault::Status { code: 500, s3_code: "InternalError" },
         Fault::Status { code: 503, s3_code: "SlowDown" },
+        Fault::ResetInRequest,
         Fault::Reset,
+        // The object is there, and yet it is new.
+        Fault::ResetInAnswer,
+        Fault::LoseAnswer,
     ] {
         let lake = Lake::start().await;
         lake.s3.fail_next(2, fault);
@@ -213,7 +217,8 @@ async fn outage(fault: Fault) {
     lake.s3.heal();
     let [stored, duplicates, failures] = counts(&lake.deliver(&body).await);
     assert_eq!((stored + duplicates, failures), (2, 0), "{fault:?}");
-    let was_performed = matches!(fault, Fault::LoseAnswer | Fault::SlowAnswer(_));
+    let was_performed =
+        matches!(fault, Fault::SlowAnswer(_) | Fault::Drip(_) | Fault::ResetInAnswer | Fault::LoseAnswer);
     assert_eq!(stored, if was_performed { 0 } else { 2 }, "{fault:?}");
     assert_eq!((lake.records(ALERTS).len(), lake.records(HEALTH_CHECKS).len()), (1, 1), "{fault:?}");
     assert_eq!(counts(&lake.deliver(&body).await), [0, 2, 0], "{fault:?}");
@@ -229,10 +234,16 @@ async fn in_an_outage_the_sender_is_asked_to_come_back_and_then_everything_is_st
             status(409, "ConditionalRequestConflict"),
             status(403, "AccessDenied"),
             status(404, "NoSuchBucket"),
+            status(307, "TemporaryRedirect"),
+            status(400, "RequestTimeTooSkewed"),
+            Fault::ResetInRequest,
             Fault::Reset,
             Fault::Hang,
-            Fault::LoseAnswer,
+            Fault::WrongChecksum,
             Fault::SlowAnswer(Duration::from_mins(1)),
+            Fault::Drip(Duration::from_millis(100)),
+            Fault::ResetInAnswer,
+            Fault::LoseAnswer,
         ]
         .map(outage),
     )
@@ -246,7 +257,7 @@ async fn while_s3_refuses_connections_nothing_is_acknowledged() {
     lake.s3.stop().await;
     assert_try_again(&lake.deliver_by(DEADLINE, &body).await);
     assert!(lake.objects().is_empty());
-    let _back = S3::on_folder(lake.s3.folder(), lake.s3.addr()).await;
+    lake.s3.resume().await;
     assert_eq!(counts(&lake.deliver(&body).await), [1, 0, 0]);
     assert_eq!(lake.records(ALERTS).len(), 1);
 }
@@ -259,8 +270,18 @@ async fn an_instance_that_starts_in_an_outage_serves_after_it() {
     let instance = lake.another_instance().await;
     let event = signed_event(&[JSON], body.as_bytes());
     assert_try_again(&instance.invoke_within(&event, DEADLINE).await.response());
-    let _back = S3::on_folder(lake.s3.folder(), lake.s3.addr()).await;
+    lake.s3.resume().await;
     assert_eq!(counts(&instance.invoke(&event).await.response()), [1, 0, 0]);
+}
+
+#[tokio::test]
+async fn a_large_object_whose_connection_breaks_in_its_middle_is_sent_again_whole() {
+    let lake = Lake::start().await;
+    let log = alert_but("/message", Some("x".repeat(4_000_000).into())).to_string();
+    lake.s3.fail_next(2, Fault::ResetInRequest);
+    assert_eq!(counts(&lake.deliver(&log).await), [1, 0, 0]);
+    assert_eq!((lake.s3.puts().len(), lake.lines(ALERTS).len()), (3, 1));
+    assert!(lake.lines(ALERTS)[0].starts_with(&log[..log.len() - 1]));
 }
 
 #[tokio::test]

@@ -2,13 +2,13 @@
 
 use std::{collections::BTreeMap, net::SocketAddr};
 
-use bytes::Bytes;
 use data_encoding::BASE64;
 use http::{Request, Response};
 use http_body_util::Full;
+use hyper::body::Incoming;
 use serde_json::{Value, json};
 
-use crate::server::{Reply, Server, unique_id};
+use crate::server::{Reply, Server, unique_id, whole};
 
 const URL_ID: &str = "abcdefghijklmnopqrstuvwxyz012345";
 
@@ -19,18 +19,22 @@ impl FunctionUrl {
     /// Serves `function`, which gets the event of each request and gives the function's answer; port 0 takes a free one.
     pub async fn start<H, F>(addr: SocketAddr, function: H) -> Self
     where
-        H: Fn(Value) -> F + Clone + Send + 'static,
+        H: Fn(Value) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = Value> + Send + 'static,
     {
         Self(
-            Server::start(addr, move |request: Request<Bytes>| {
-                let headers: Vec<_> = request
-                    .headers()
-                    .iter()
-                    .filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)))
-                    .collect();
-                let answer = function(event(request.method().as_str(), &headers, request.body()));
-                async move { Some(http_answer(&answer.await)) }
+            Server::start(addr, move |request: Request<Incoming>| {
+                let function = function.clone();
+                async move {
+                    let request = whole(request).await?;
+                    let headers: Vec<_> = request
+                        .headers()
+                        .iter()
+                        .filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)))
+                        .collect();
+                    let answer = function(event(request.method().as_str(), &headers, request.body()));
+                    Some(http_answer(&answer.await))
+                }
             })
             .await,
         )

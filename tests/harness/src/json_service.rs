@@ -9,7 +9,7 @@ use crate::{
     server::{Reply, reply},
 };
 
-pub(crate) fn header<'request>(request: &'request Request<Bytes>, name: &str) -> &'request str {
+pub(crate) fn header<'request>(request: &'request Request<impl Sized>, name: &str) -> &'request str {
     let value = request.headers().get(name);
     value.and_then(|v| v.to_str().ok()).unwrap_or_default()
 }

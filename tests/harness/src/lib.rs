@@ -10,15 +10,17 @@
 )]
 #![allow(clippy::must_use_candidate, reason = "tests may call any of this for its effect or for its time")]
 
+mod fault;
 pub mod function_url;
 mod json_service;
 pub mod runtime_api;
 pub mod s3;
 pub mod secrets_manager;
 mod server;
+mod socket;
 pub mod sqs;
 
-pub use server::Fault;
+pub use fault::Fault;
 
 /// The secret of `events/`, of the local mode and of tests. Everybody knows it.
 pub const DEVELOPMENT_SECRET: &str = "tracebit-lake-development-secret";

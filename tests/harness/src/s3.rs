@@ -11,8 +11,12 @@ use std::{
 
 use bytes::Bytes;
 use data_encoding::BASE64URL_NOPAD;
-use http::{HeaderMap, Method, Request, Uri};
+use http::{
+    HeaderMap, HeaderValue, Method, Request, Uri,
+    header::{ETAG, LOCATION},
+};
 use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
 use percent_encoding::percent_decode_str;
 use s3s::{
     auth::SimpleAuth,
@@ -22,7 +26,10 @@ use s3s_fs::FileSystem;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::server::{Fault, Faults, LOOPBACK, Reply, Server, reply, unique_id};
+use crate::{
+    fault::{Excuses, Fault, Faults},
+    server::{LOOPBACK, Reply, Server, reply, unique_id, whole},
+};
 
 /// The access key id that the server knows.
 pub const ACCESS_KEY: &str = "AKIAIOSFODNN7EXAMPLE";
@@ -78,11 +85,6 @@ impl S3 {
     /// The URL to point an SDK at.
     pub fn endpoint(&self) -> String {
         self.server.endpoint()
-    }
-
-    /// The address; after `stop`, `on_folder(s3.folder(), s3.addr())` ends the outage.
-    pub fn addr(&self) -> SocketAddr {
-        self.server.addr()
     }
 
     /// The folder that holds the buckets.
@@ -155,6 +157,11 @@ impl S3 {
     pub async fn stop(&self) {
         self.server.stop().await;
     }
+
+    /// Ends the outage.
+    pub async fn resume(&self) {
+        self.server.resume().await;
+    }
 }
 
 struct Front {
@@ -172,14 +179,14 @@ struct Seen {
 }
 
 impl Front {
-    async fn answer(self: Arc<Self>, request: Request<Bytes>) -> Option<Reply> {
+    async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Option<Reply> {
         let method = request.method().to_string();
         self.seen(|seen| *seen.requests.entry(method).or_default() += 1);
         let Some((bucket, key)) = object(request.uri()) else {
-            return self.perform(request).await;
+            return self.perform(whole(request).await?).await;
         };
         if request.method() != Method::PUT {
-            return self.perform(request).await;
+            return self.perform(whole(request).await?).await;
         }
 
         let index = self.seen(|seen| {
@@ -187,7 +194,7 @@ impl Front {
             seen.puts.push(Put { bucket, key, headers, status: 0 });
             seen.puts.len() - 1
         });
-        let reply = self.faults.apply(self.put(&bucket, &key, request), refuse).await?;
+        let reply = self.faults.apply(request, &EXCUSES, |request| self.put(&bucket, &key, request)).await?;
         self.seen(|seen| seen.puts[index].status = reply.status().as_u16());
         Some(reply)
     }
@@ -232,13 +239,28 @@ fn metadata_file(bucket: &str, key: &str) -> String {
     format!(".bucket-{bucket}.object-{key}.metadata.json")
 }
 
+const EXCUSES: Excuses = Excuses { refusal: refuse, mistake };
+
+/// What S3 says of an object whose bytes are not those that were sent.
+fn mistake() -> Reply {
+    let mut reply = reply(200, "application/xml", "");
+    let headers = reply.headers_mut();
+    headers.insert(ETAG, HeaderValue::from_static("\"d41d8cd98f00b204e9800998ecf8427e\""));
+    headers.insert("x-amz-checksum-crc32", HeaderValue::from_static("AAAAAA=="));
+    reply
+}
+
 fn refuse(status: u16, code: &str) -> Reply {
     let id = unique_id();
     let body = format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>{code}</Code>\
          <Message>{code}, from the test harness</Message><RequestId>{id}</RequestId></Error>"
     );
-    reply(status, "application/xml", body)
+    let mut reply = reply(status, "application/xml", body);
+    if reply.status().is_redirection() {
+        reply.headers_mut().insert(LOCATION, HeaderValue::from_static("http://127.0.0.1:1/"));
+    }
+    reply
 }
 
 #[cfg(test)]

@@ -5,11 +5,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use data_encoding::BASE64;
 use http::Request;
+use hyper::body::Incoming;
 use serde_json::{Value, json};
 
 use crate::{
+    fault::{Excuses, Fault, Faults},
     json_service::{header, is_signed, json_reply, refuse},
-    server::{Fault, Faults, LOOPBACK, Reply, Server, unique_id},
+    server::{LOOPBACK, Reply, Server, reply, unique_id},
 };
 
 /// The name of the secret.
@@ -60,6 +62,11 @@ impl SecretsManager {
         });
     }
 
+    /// Fails the next `n` calls, after those already due to fail.
+    pub fn fail_next(&self, n: usize, fault: Fault) {
+        self.store.faults.fail_next(n, fault);
+    }
+
     /// Fails every call from here on, or none.
     pub fn fail(&self, fault: Option<Fault>) {
         self.store.faults.heal();
@@ -76,6 +83,11 @@ impl SecretsManager {
     /// Closes all connections; from then on the endpoint refuses them.
     pub async fn stop(&self) {
         self.server.stop().await;
+    }
+
+    /// Serves again.
+    pub async fn resume(&self) {
+        self.server.resume().await;
     }
 }
 
@@ -106,13 +118,16 @@ impl Version {
     }
 }
 
+/// Its answers have no checksum: one that is no JSON has to do.
+const EXCUSES: Excuses = Excuses { refusal: refuse, mistake: || reply(200, "application/x-amz-json-1.1", "{\"ARN\":") };
+
 impl Store {
-    async fn answer(self: Arc<Self>, request: Request<Bytes>) -> Option<Reply> {
+    async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Option<Reply> {
         if header(&request, "x-amz-target") != "secretsmanager.GetSecretValue" {
             return Some(refuse(400, "UnknownOperationException"));
         }
         self.versions(|v| v.requests += 1);
-        self.faults.apply(async { Some(self.get(&request)) }, refuse).await
+        self.faults.apply(request, &EXCUSES, async |request| Some(self.get(&request))).await
     }
 
     fn get(&self, request: &Request<Bytes>) -> Reply {

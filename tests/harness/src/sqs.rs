@@ -3,12 +3,16 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
+use data_encoding::HEXLOWER;
 use http::Request;
+use hyper::body::Incoming;
+use md5::{Digest as _, Md5};
 use serde_json::{Value, json};
 
 use crate::{
+    fault::{Excuses, Fault, Faults},
     json_service::{header, is_signed, json_reply, refuse},
-    server::{Fault, Faults, LOOPBACK, Reply, Server, unique_id},
+    server::{LOOPBACK, Reply, Server, unique_id},
 };
 
 /// The most that a message may hold, in bytes.
@@ -50,6 +54,26 @@ impl Sqs {
         self.queue.messages.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Takes the messages out, as whoever drains the queue does.
+    pub fn take_messages(&self) -> Vec<String> {
+        std::mem::take(&mut *self.queue.messages.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Fails the next `n` calls, after those already due to fail.
+    pub fn fail_next(&self, n: usize, fault: Fault) {
+        self.queue.faults.fail_next(n, fault);
+    }
+
+    /// Closes all connections; from then on the endpoint refuses them.
+    pub async fn stop(&self) {
+        self.server.stop().await;
+    }
+
+    /// Serves again.
+    pub async fn resume(&self) {
+        self.server.resume().await;
+    }
+
     /// Fails every call from here on, or none.
     pub fn fail(&self, fault: Option<Fault>) {
         self.queue.faults.heal();
@@ -80,12 +104,20 @@ pub fn event(messages: &[String]) -> Value {
     json!({ "Records": records })
 }
 
+const EXCUSES: Excuses = Excuses { refusal: refuse, mistake: || taken("another message") };
+
+/// The answer to a message that was taken.
+fn taken(message: &str) -> Reply {
+    let md5 = HEXLOWER.encode(&Md5::digest(message));
+    json_reply(200, &json!({ "MessageId": unique_id(), "MD5OfMessageBody": md5 }))
+}
+
 impl Queue {
-    async fn answer(self: Arc<Self>, request: Request<Bytes>) -> Option<Reply> {
+    async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Option<Reply> {
         if header(&request, "x-amz-target") != "AmazonSQS.SendMessage" {
             return Some(refuse(400, "UnsupportedOperation"));
         }
-        self.faults.apply(async { Some(self.take(&request)) }, refuse).await
+        self.faults.apply(request, &EXCUSES, async |request| Some(self.take(&request))).await
     }
 
     fn take(&self, request: &Request<Bytes>) -> Reply {
@@ -96,7 +128,7 @@ impl Queue {
         match (body["QueueUrl"].as_str(), body["MessageBody"].as_str()) {
             (Some(url), Some(message)) if url.ends_with("/spill") && message.len() <= MAX_MESSAGE_BYTES => {
                 self.messages.lock().unwrap_or_else(PoisonError::into_inner).push(message.to_owned());
-                json_reply(200, &json!({ "MessageId": unique_id() }))
+                taken(message)
             }
             _ => refuse(400, "InvalidParameterValue"),
         }

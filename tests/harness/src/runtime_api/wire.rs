@@ -2,11 +2,12 @@
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request};
+use hyper::body::Incoming;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use super::Invocation;
-use crate::server::{Reply, reply};
+use crate::server::{Reply, reply, whole};
 
 /// Where the function stands. Everything that waits, waits for a change of this.
 #[derive(Default)]
@@ -32,7 +33,8 @@ pub(super) struct Offer {
     pub(super) deadline_ms: u128,
 }
 
-pub(super) async fn answer(state: watch::Sender<State>, request: Request<Bytes>) -> Option<Reply> {
+pub(super) async fn answer(state: watch::Sender<State>, request: Request<Incoming>) -> Option<Reply> {
+    let request = whole(request).await?;
     let path = request.uri().path().trim_start_matches('/');
     let segments: Vec<&str> = path.split('/').collect();
     match (request.method(), segments.as_slice()) {

@@ -105,7 +105,7 @@ async fn an_outage_ends_where_it_began() {
     let (s3, client) = lake().await;
     s3.stop().await;
     assert_eq!(put(&client, "lake", b"1").await, answer(0, ""));
-    let back = S3::on_folder(s3.folder(), s3.addr()).await;
+    s3.resume().await;
     assert_eq!(put(&client, "lake", b"1").await, answer(200, ""));
-    assert_eq!(back.objects("lake").len(), 1);
+    assert_eq!(s3.objects("lake").len(), 1);
 }
