@@ -16,7 +16,7 @@ use crate::{
     samples::{ALERTS, alert, alert_with},
 };
 
-const DRAIN: &str = env!("CARGO_BIN_EXE_tracebit-lake-drain");
+pub(crate) const DRAIN: &str = env!("CARGO_BIN_EXE_tracebit-lake-drain");
 const DOWN: Fault = Fault::Status { code: 503, s3_code: "SlowDown" };
 const DENIED: Fault = Fault::Status { code: 403, s3_code: "AccessDenied" };
 

@@ -56,6 +56,7 @@ pub(crate) struct Faults {
 struct Plan {
     next: VecDeque<Fault>,
     always: Option<Fault>,
+    met: usize,
 }
 
 /// What a service says that did not do what it was asked to.
@@ -75,8 +76,13 @@ impl Faults {
         self.with(|plan| plan.always = Some(fault));
     }
 
+    /// How many requests met a fault so far.
+    pub(crate) fn met(&self) -> usize {
+        self.with(|plan| plan.met)
+    }
+
     pub(crate) fn heal(&self) {
-        self.with(|plan| *plan = Plan::default());
+        self.with(|plan| *plan = Plan { met: plan.met, ..Plan::default() });
         self.healed.notify_waiters();
     }
 
@@ -89,7 +95,11 @@ impl Faults {
     ) -> Option<Reply> {
         // Made before the plan is read, so that no `heal` falls between the two.
         let healed = self.healed.notified();
-        let fault = self.with(|plan| plan.next.pop_front().or(plan.always));
+        let fault = self.with(|plan| {
+            let fault = plan.next.pop_front().or(plan.always);
+            plan.met += usize::from(fault.is_some());
+            fault
+        });
         if fault == Some(Fault::ResetInRequest) {
             request.into_body().frame().await;
             return None;

@@ -153,6 +153,11 @@ impl S3 {
         self.front.faults.heal();
     }
 
+    /// How many requests met a fault so far.
+    pub fn faults(&self) -> usize {
+        self.front.faults.met()
+    }
+
     /// Closes all connections; from then on the endpoint refuses them. The folder can be read on.
     pub async fn stop(&self) {
         self.server.stop().await;

@@ -80,6 +80,11 @@ impl SecretsManager {
         self.store.versions(|v| v.requests)
     }
 
+    /// How many requests met a fault so far.
+    pub fn faults(&self) -> usize {
+        self.store.faults.met()
+    }
+
     /// Closes all connections; from then on the endpoint refuses them.
     pub async fn stop(&self) {
         self.server.stop().await;

@@ -64,6 +64,11 @@ impl Sqs {
         self.queue.faults.fail_next(n, fault);
     }
 
+    /// How many requests met a fault so far.
+    pub fn faults(&self) -> usize {
+        self.queue.faults.met()
+    }
+
     /// Closes all connections; from then on the endpoint refuses them.
     pub async fn stop(&self) {
         self.server.stop().await;
