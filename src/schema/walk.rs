@@ -209,12 +209,15 @@ struct Member {
     start: usize,
     name_end: usize,
     end: usize,
-    is_null: bool,
 }
 
 impl Member {
     fn name<'c>(&self, canonical: &'c [u8]) -> &'c [u8] {
         canonical.get(self.start..self.name_end).unwrap_or_default()
+    }
+
+    fn is_null(&self, canonical: &[u8]) -> bool {
+        canonical.get(self.name_end..self.end) == Some(b":null")
     }
 }
 
@@ -343,11 +346,11 @@ impl Walk<'_> {
             push_string(&mut self.canonical, name);
             let name_end = self.canonical.len();
             self.canonical.push(b':');
-            let is_null = self.member(field).map_err(|violation| match field {
+            self.member(field).map_err(|violation| match field {
                 Some(field) => violation.within(&field.name),
                 None => violation.within(&self.name_at(start, name_end)),
             })?;
-            self.members.push(Member { start, name_end, end: self.canonical.len(), is_null });
+            self.members.push(Member { start, name_end, end: self.canonical.len() });
             next = self.jiter.next_key();
         }
         self.canonical.push(b'}');
@@ -358,8 +361,8 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// A member's value; tells whether it is null.
-    fn member(&mut self, field: Option<&Field>) -> Result<bool, Violation> {
+    /// A member's value.
+    fn member(&mut self, field: Option<&Field>) -> Result<(), Violation> {
         let peek = self.jiter.peek();
         let peek = self.syntax(peek)?;
         let start = self.jiter.current_index();
@@ -372,7 +375,7 @@ impl Walk<'_> {
                 _ => {}
             }
         }
-        Ok(peek == Peek::Null)
+        Ok(())
     }
 
     fn descend(&mut self) -> Result<(), Violation> {
@@ -392,7 +395,7 @@ impl Walk<'_> {
             members.iter().any(|member| {
                 let quoted = member.name(&self.canonical);
                 let name = quoted.get(1..quoted.len().saturating_sub(1));
-                !member.is_null && name == Some(field.name.as_bytes())
+                !member.is_null(&self.canonical) && name == Some(field.name.as_bytes())
             })
         };
         match fields.iter().find(|field| field.required && !is_there(field)) {

@@ -99,7 +99,8 @@ impl Lake {
         self.invoke_by(DEADLINE, event).await
     }
 
-    async fn invoke_by(&self, deadline: Duration, event: &Value) -> Response {
+    /// The answer to an event, within this long.
+    pub(crate) async fn invoke_by(&self, deadline: Duration, event: &Value) -> Response {
         let sent = Instant::now();
         let response = self.function.invoke_within(event, deadline).await.response();
         assert!(sent.elapsed() < deadline, "the answer came after the deadline: {response:?}");

@@ -4,13 +4,15 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::indexing_slicing,
+    clippy::print_stdout,
     clippy::too_many_lines,
-    reason = "a test should fail loudly, and may go through a long table"
+    reason = "a test should fail loudly, may go through a long table, and prints its figures"
 )]
 
 mod configuration;
 mod deadlines;
 mod events;
+mod hostile;
 mod lake;
 mod logs;
 mod payloads;

@@ -12,7 +12,7 @@ use crate::{
 };
 
 pub(crate) const GZIP: (&str, &str) = ("Content-Encoding", "gzip");
-const ZSTD: (&str, &str) = ("Content-Encoding", "zstd");
+pub(crate) const ZSTD: (&str, &str) = ("Content-Encoding", "zstd");
 
 pub(crate) fn gzip(bytes: impl AsRef<[u8]>) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());

@@ -8,6 +8,7 @@ use tracebit_lake_harness::Fault;
 
 use crate::{
     lake::{BUCKET, JSON, Lake, assert_try_again, counts, signed_event},
+    payloads::GZIP,
     samples::{ALERTS, FAILURES, HEALTH_CHECKS, alert, alert_but, alert_with, health_check},
 };
 
@@ -77,6 +78,19 @@ async fn a_redelivery_is_a_duplicate_and_leaves_the_first_as_it_was() {
     let response = instance.invoke(&signed_event(&[JSON], other.as_bytes())).await.response();
     assert_eq!(counts(&response), [0, 1, 0]);
     assert_eq!(lake.objects(), first, "the first delivery wins");
+}
+
+#[tokio::test]
+async fn a_replay_under_another_content_encoding_adds_a_failure_and_changes_nothing() {
+    let lake = Lake::start().await;
+    let body = alert().to_string();
+    assert_eq!(counts(&lake.deliver(&body).await), [1, 0, 0]);
+    let first = lake.objects();
+    // The signature covers the body alone.
+    assert_eq!(counts(&lake.deliver_with(&[GZIP], &body).await), [0, 0, 1]);
+    assert_eq!(lake.record(FAILURES)["payload"], body);
+    assert_eq!(lake.records(ALERTS).len(), 1);
+    assert!(first.iter().all(|(key, object)| lake.objects().get(key) == Some(object)));
 }
 
 #[tokio::test]
