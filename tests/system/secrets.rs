@@ -132,6 +132,16 @@ async fn while_secrets_manager_is_down_cached_secrets_serve_and_others_are_asked
 }
 
 #[tokio::test]
+async fn waiting_for_the_previous_version_in_vain_leaves_time_to_store_what_the_current_one_verifies() {
+    let (manager, lake) = manager(ONE, None).await;
+    manager.rotate(TWO);
+    manager.withhold_previous();
+    assert_eq!(counts(&deliver_by(DEADLINE, &lake, TWO).await), [1, 0, 0]);
+    // Nobody can say that this one is wrong.
+    assert_try_again(&deliver_by(DEADLINE, &lake, FORGED).await);
+}
+
+#[tokio::test]
 async fn an_instance_that_starts_while_secrets_manager_is_down_serves_after_it() {
     let outage = async |fault| {
         let manager = SecretsManager::start().await;

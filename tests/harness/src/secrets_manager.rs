@@ -1,6 +1,9 @@
 //! Secrets Manager's `GetSecretValue` over AWS JSON 1.1, for one secret.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    future::pending,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use bytes::Bytes;
 use data_encoding::BASE64;
@@ -62,6 +65,11 @@ impl SecretsManager {
         });
     }
 
+    /// Leaves every request for the previous version without an answer from here on.
+    pub fn withhold_previous(&self) {
+        self.store.versions(|v| v.withholds_previous = true);
+    }
+
     /// Fails the next `n` calls, after those already due to fail.
     pub fn fail_next(&self, n: usize, fault: Fault) {
         self.store.faults.fail_next(n, fault);
@@ -106,6 +114,7 @@ struct Store {
 struct Versions {
     current: Option<Version>,
     previous: Option<Version>,
+    withholds_previous: bool,
     requests: usize,
 }
 
@@ -132,16 +141,19 @@ impl Store {
             return Some(refuse(400, "UnknownOperationException"));
         }
         self.versions(|v| v.requests += 1);
-        self.faults.apply(request, &EXCUSES, async |request| Some(self.get(&request))).await
+        self.faults.apply(request, &EXCUSES, async |request| Some(self.get(&request).await)).await
     }
 
-    fn get(&self, request: &Request<Bytes>) -> Reply {
+    async fn get(&self, request: &Request<Bytes>) -> Reply {
         if !is_signed(request) {
             return refuse(400, "UnrecognizedClientException");
         }
         let body: Value = serde_json::from_slice(request.body()).unwrap_or_default();
         let known = [ARN, NAME].map(Some).contains(&body["SecretId"].as_str());
         let stage = body["VersionStage"].as_str().unwrap_or("AWSCURRENT");
+        if stage == "AWSPREVIOUS" && self.versions(|v| v.withholds_previous) {
+            pending::<()>().await;
+        }
         let version = self.versions(|v| match stage {
             "AWSCURRENT" => v.current.clone(),
             "AWSPREVIOUS" => v.previous.clone(),
