@@ -157,7 +157,11 @@ async fn where_both_fail_the_sender_is_asked_to_come_back_in_time() {
 async fn what_is_too_large_for_a_message_is_not_queued() {
     let (sqs, lake) = lake().await;
     lake.s3.fail_always(DENIED);
+    // A fault that nothing meets.
+    sqs.fail(Some(DENIED));
     assert_try_again(&lake.deliver("x".repeat(1024 * 1024)).await);
+    assert_eq!(sqs.faults(), 0, "S3 has all the time where the queue is no way out");
+    sqs.fail(None);
     assert_queued(&lake.deliver("x".repeat(700 * 1024)).await);
     assert_eq!(sqs.messages().len(), 1);
 }

@@ -222,6 +222,22 @@ async fn an_answer_of_s3_that_was_lost_does_no_harm() {
     assert_eq!(lake.records(ALERTS).len(), 1);
 }
 
+#[tokio::test]
+async fn what_no_second_attempt_can_mend_gets_none() {
+    for fault in [
+        Fault::Status { code: 307, s3_code: "TemporaryRedirect" },
+        Fault::Status { code: 400, s3_code: "RequestTimeTooSkewed" },
+        Fault::Status { code: 403, s3_code: "AccessDenied" },
+        Fault::Status { code: 404, s3_code: "NoSuchBucket" },
+        Fault::WrongChecksum,
+    ] {
+        let lake = Lake::start().await;
+        lake.s3.fail_next(1, fault);
+        assert_try_again(&lake.deliver(alert().to_string()).await);
+        assert_eq!(lake.s3.puts().len(), 1, "{fault:?}");
+    }
+}
+
 /// Delivers under a fault that does not end, then heals and delivers again.
 async fn outage(fault: Fault) {
     let lake = Lake::start().await;
