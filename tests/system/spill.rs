@@ -13,7 +13,7 @@ use tracebit_lake_harness::{
 
 use crate::{
     lake::{BUCKET, JSON, Lake, SECRET, assert_queued, assert_try_again, counts, env_of, spill_env},
-    samples::{ALERTS, alert, alert_with},
+    samples::{ALERTS, FAILURES, alert, alert_with},
 };
 
 pub(crate) const DRAIN: &str = env!("CARGO_BIN_EXE_tracebit-lake-drain");
@@ -112,6 +112,17 @@ async fn a_compressed_delivery_survives_the_queue() {
     lake.s3.heal();
     assert_eq!(Drain::of(&lake).await.left_of(&sqs.messages()).await, [""; 0]);
     assert_eq!(lake.records(ALERTS).len(), 1);
+}
+
+#[tokio::test]
+async fn the_content_encoding_goes_with_the_delivery() {
+    let (sqs, lake) = lake().await;
+    lake.s3.fail_always(DENIED);
+    assert_queued(&lake.deliver_with(&[JSON, ("Content-Encoding", "br")], alert().to_string()).await);
+    lake.s3.heal();
+    assert_eq!(Drain::of(&lake).await.left_of(&sqs.messages()).await, [""; 0]);
+    let error = lake.record(FAILURES)["error"].as_str().unwrap().to_owned();
+    assert!(error.contains("encoding"), "as it would have been at once: {error}");
 }
 
 #[tokio::test]
