@@ -475,18 +475,30 @@ def test_what_goes_wrong_alarms_at_once_and_silence_does_not(alarm, namespace, m
 
 
 @pytest.mark.parametrize(
-    ("alarm", "queue", "metric", "threshold"),
-    [
-        ("spill-queue-age", "SpillQueue", "ApproximateAgeOfOldestMessage", 3600),
-        ("spill-queue-depth", "SpillQueue", "ApproximateNumberOfMessagesVisible", 100),
-        ("spill-dead-letters", "SpillDeadLetters", "ApproximateNumberOfMessagesVisible", 1),
-    ],
+    ("alarm", "threshold", "seconds"), [("spill-queue-age", 1, 3600), ("spill-queue-depth", 100, 300)]
 )
-def test_what_waits_too_long_alarms(alarm, queue, metric, threshold):
+def test_what_waits_long_or_in_numbers_alarms_even_while_the_drain_has_it(alarm, threshold, seconds):
     declared = alarms()[alarm]
-    assert (declared["Namespace"], declared["MetricName"]) == ("AWS/SQS", metric)
-    assert declared["Dimensions"] == [{"Name": "QueueName", "Value": f"<{queue}.QueueName>"}]
-    assert (declared["Statistic"], declared["Threshold"]) == ("Maximum", threshold)
+    waiting, *parts = declared["Metrics"]
+    assert waiting["Expression"] == "visible + inflight" and waiting.get("ReturnData", True)
+    for part, suffix in zip(parts, ["Visible", "NotVisible"], strict=True):
+        assert part["ReturnData"] is False and part["Id"] == {"Visible": "visible", "NotVisible": "inflight"}[suffix]
+        assert part["MetricStat"]["Stat"] == "Maximum"
+        assert part["MetricStat"]["Period"] * declared["EvaluationPeriods"] == seconds
+        assert part["MetricStat"]["Metric"] == {
+            "Namespace": "AWS/SQS",
+            "MetricName": f"ApproximateNumberOfMessages{suffix}",
+            "Dimensions": [{"Name": "QueueName", "Value": "<SpillQueue.QueueName>"}],
+        }
+    assert (declared["ComparisonOperator"], declared["Threshold"]) == ("GreaterThanOrEqualToThreshold", threshold)
+    assert declared["TreatMissingData"] == "notBreaching"
+
+
+def test_a_dead_letter_alarms():
+    declared = alarms()["spill-dead-letters"]
+    assert (declared["Namespace"], declared["MetricName"]) == ("AWS/SQS", "ApproximateNumberOfMessagesVisible")
+    assert declared["Dimensions"] == [{"Name": "QueueName", "Value": "<SpillDeadLetters.QueueName>"}]
+    assert (declared["Statistic"], declared["Threshold"]) == ("Maximum", 1)
     assert declared["ComparisonOperator"] == "GreaterThanOrEqualToThreshold"
     assert declared["TreatMissingData"] == "notBreaching"
 
