@@ -281,6 +281,19 @@ async fn in_an_outage_the_sender_is_asked_to_come_back_and_then_everything_is_st
 }
 
 #[tokio::test]
+async fn an_outage_costs_the_deliveries_after_it_no_attempt() {
+    let down = Fault::Status { code: 500, s3_code: "InternalError" };
+    let lake = Lake::start().await;
+    let hours = (0..100).map(|n| health_check(&format!("2026-01-{:02}T{:02}:00:00Z", n / 24 + 1, n % 24)).to_string());
+    lake.s3.fail_always(down);
+    assert_try_again(&lake.deliver_by(DEADLINE, hours.collect::<Vec<_>>().join("\n")).await);
+    assert!(lake.s3.puts().len() > 110, "more tries again than the SDK would grant: {}", lake.s3.puts().len());
+    lake.s3.heal();
+    lake.s3.fail_next(2, down);
+    assert_eq!(counts(&lake.deliver(alert().to_string()).await), [1, 0, 0]);
+}
+
+#[tokio::test]
 async fn while_s3_refuses_connections_nothing_is_acknowledged() {
     let lake = Lake::start().await;
     let body = alert().to_string();
