@@ -1,6 +1,9 @@
 //! The walk of one delivery, and the answers.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    convert::identity,
+    time::{Duration, SystemTime},
+};
 
 use aws_config::SdkConfig;
 use chrono::{DateTime, Utc};
@@ -60,12 +63,14 @@ impl Invocation {
     }
 }
 
-/// The moment at which S3 has had its chance, so that the spill queue gets its own: two thirds of the time, and no more
-/// than a sender can be expected to wait.
+/// What S3, and then the spill queue, may take at most where one can stand in for the other: no more than a sender can be
+/// expected to wait.
+const MOST_WAIT: Duration = Duration::from_secs(10);
+
+/// The moment at which S3 has had its chance, so that the spill queue gets its own: two thirds of the time at most.
 fn leave_time_to_spill(until: Instant) -> Instant {
-    const MOST: Duration = Duration::from_secs(10);
     let now = Instant::now();
-    now + (until.saturating_duration_since(now) * 2 / 3).min(MOST)
+    now + (until.saturating_duration_since(now) * 2 / 3).min(MOST_WAIT)
 }
 
 /// The function cannot start.
@@ -212,15 +217,15 @@ impl Lake {
         let (headers, received) = (request.headers(), Utc::now());
 
         let spill = self.spill.as_ref().filter(|spill| spill.fits(body));
-        let store_until = if spill.is_some() { leave_time_to_spill(until) } else { until };
-        let stored = self.file(body, headers, received, store_until, report).await;
+        let share = if spill.is_some() { leave_time_to_spill } else { identity };
+        let stored = self.file(body, headers, received, || share(until), report).await;
         match (stored, spill) {
             (Ok(counts), _) => Ok(Accepted::Stored(counts)),
             (Err(error), None) => Err(Refusal::Store(error)),
             (Err(error), Some(spill)) => {
                 tracing::error!("the delivery goes to the spill queue: {error}");
                 let spilled = Spilled::new(body, &signature, headers, received);
-                spill.send(&spilled, until).await.map_err(Refusal::Spill)?;
+                spill.send(&spilled, until.min(Instant::now() + MOST_WAIT)).await.map_err(Refusal::Spill)?;
                 Ok(Accepted::Queued)
             }
         }
@@ -230,23 +235,24 @@ impl Lake {
         let spilled = Spilled::read(message).map_err(|_| NotDrained::Refused)?;
         let body = self.secrets.verify(&spilled.body, &spilled.signature, until).await;
         let body = body.map_err(|error| NotDrained::Refusal(Refusal::Secret(error)))?.ok_or(NotDrained::Refused)?;
-        let stored = self.file(body, &spilled.headers, spilled.received, until, report).await;
+        let stored = self.file(body, &spilled.headers, spilled.received, || until, report).await;
         stored.map_err(|error| NotDrained::Refusal(Refusal::Store(error)))
     }
 
-    /// The way of every delivery whose signature holds, from the payload to the store.
+    /// The way of every delivery whose signature holds, from the payload to the store, whose share of the time is divided
+    /// when all is ready for it.
     async fn file(
         &self,
         body: Verified<'_>,
         headers: &HeaderMap,
         received: DateTime<Utc>,
-        until: Instant,
+        store_until: impl FnOnce() -> Instant,
         report: &mut Option<Delivery>,
     ) -> Result<Counts, StoreError> {
         let report = report.insert(Delivery::of(body.bytes().len()));
         let Lot { mut objects, repeats } = self.lot(body, headers, received);
         let started = Instant::now();
-        let puts = self.store.put_all(&mut objects, until).await;
+        let puts = self.store.put_all(&mut objects, store_until()).await;
         report.store_latency = started.elapsed();
 
         // What was stored is counted even if something else was not: sent again, it is a duplicate.

@@ -73,8 +73,8 @@ struct Cache {
     secrets: Vec<Secret>,
     fetched: Option<SystemTime>,
     refetched: Option<SystemTime>,
-    /// When a delivery that found the cache stale last had it filled.
-    refilled: Option<SystemTime>,
+    /// When the last fetch for a delivery that found the cache stale failed, if it did.
+    failed: Option<SystemTime>,
     /// Whether the last fetch failed, wholly or in part, so that nobody knows whether these are the right secrets.
     is_in_doubt: bool,
 }
@@ -145,15 +145,17 @@ impl Managed {
         signature: &Signature,
         until: Instant,
     ) -> Result<Option<Verified<'a>>, SecretError> {
-        let mut cache = self.cache.lock().await;
+        let mut cache = timeout_at(until, self.cache.lock()).await.map_err(|_| out_of_time())?;
         let now = SystemTime::now();
         let is_stale = !cache.is_fresh(now);
         if is_stale {
-            if is_within(cache.refilled, now, FAILURE_PAUSE) {
+            if is_within(cache.failed, now, FAILURE_PAUSE) {
                 return Err(SecretError::Unavailable("the last attempt failed a moment ago".to_owned()));
             }
-            cache.refilled = Some(now);
-            self.fetch(&mut cache, now, until).await?;
+            let fetched = self.fetch(&mut cache, now, until).await;
+            // The end of it, for waiting in vain takes longer than the pause.
+            cache.failed = fetched.is_err().then(SystemTime::now);
+            fetched?;
         }
         if let Some(verified) = verify(body, signature, &cache.secrets) {
             return Ok(Some(verified));
@@ -207,7 +209,7 @@ impl Managed {
             Ok(Ok(output)) => output,
             Ok(Err(error)) if is_missing(&error) => return Err(SecretError::Missing(sdk::told_by_service(&error))),
             Ok(Err(error)) => return Err(SecretError::Unavailable(sdk::told_by_service(&error))),
-            Err(_) => return Err(SecretError::Unavailable("no answer in the time that was left for it".to_owned())),
+            Err(_) => return Err(out_of_time()),
         };
         let text = output
             .secret_string()
@@ -235,6 +237,10 @@ fn leave_time_to_store(until: Instant) -> Instant {
 /// Whether `then` lies less than `span` before `now`; a clock that was set back makes it false.
 fn is_within(then: Option<SystemTime>, now: SystemTime, span: Duration) -> bool {
     then.is_some_and(|then| now.duration_since(then).is_ok_and(|age| age < span))
+}
+
+fn out_of_time() -> SecretError {
+    SecretError::Unavailable("no answer in the time that was left for it".to_owned())
 }
 
 fn is_missing(error: &SdkError<GetSecretValueError>) -> bool {

@@ -124,6 +124,9 @@ impl SpillQueue {
     /// [`SpillError`]; whether SQS has the message then is not known, which is no matter: what is filed twice is stored
     /// once.
     pub async fn send(&self, spilled: &Spilled, until: Instant) -> Result<(), SpillError> {
+        if until <= Instant::now() {
+            return Err(SpillError::Deadline);
+        }
         let message = serde_json::to_string(spilled).map_err(|error| SpillError::Failed(error.to_string()))?;
         let Patience { timeouts, retries } =
             Patience::of(until.saturating_duration_since(Instant::now()), message.len());
@@ -136,9 +139,7 @@ impl SpillQueue {
             .customize()
             .config_override(Builder::new().timeout_config(timeouts).retry_config(retries));
         match timeout_at(until, send.send()).await {
-            Ok(Ok(output)) if output.md5_of_message_body().is_some_and(|theirs| theirs != checksum) => {
-                Err(SpillError::Checksum)
-            }
+            Ok(Ok(output)) if output.md5_of_message_body() != Some(checksum.as_str()) => Err(SpillError::Checksum),
             Ok(Ok(_)) => Ok(()),
             Ok(Err(error)) => Err(SpillError::Failed(sdk::told_by_service(&error))),
             Err(_) => Err(SpillError::Deadline),

@@ -106,6 +106,9 @@ impl Store {
     }
 
     async fn put(&self, key: String, body: Vec<u8>, until: Instant) -> Result<Put, StoreError> {
+        if until <= Instant::now() {
+            return Err(StoreError::Deadline);
+        }
         let lost = LostAnswer::default();
         let Patience { timeouts, retries } = Patience::of(until.saturating_duration_since(Instant::now()), body.len());
         let checksum = BASE64.encode(&crc32fast::hash(&body).to_be_bytes());
@@ -123,7 +126,7 @@ impl Store {
             .interceptor(lost.clone());
         let result = timeout_at(until, put.send()).await.map_err(|_| StoreError::Deadline)?;
         match result {
-            // A store that names no checksum is believed; S3 names one, and has checked it.
+            // S3 names the checksum that it has compared; a store that names none is believed.
             Ok(output) if output.checksum_crc32().is_some_and(|theirs| theirs != checksum) => Err(StoreError::Checksum),
             Ok(_) => Ok(Put::Created),
             // It is there because an attempt of ours got through and its answer did not: a new object all the same.

@@ -16,7 +16,7 @@ use crate::{
     samples::{alert, alert_but, alert_with, health_check},
 };
 
-const DENIED: Fault = Fault::Status { code: 403, s3_code: "AccessDenied" };
+const DENIED: Fault = Fault::Status { status: 403, code: "AccessDenied" };
 
 /// What the function has written since it had written `before`.
 async fn output_since(lake: &Lake, before: &str) -> String {
@@ -292,7 +292,7 @@ async fn nothing_that_was_sent_and_no_secret_is_ever_in_the_output() {
         }
         lake.error_of(&json!({ "key1": MARK, MARK: 1 })).await;
         lake.error_of(&json!(MARK)).await;
-        for fault in [DENIED, Fault::Status { code: 503, s3_code: "SlowDown" }, Fault::Reset] {
+        for fault in [DENIED, Fault::Status { status: 503, code: "SlowDown" }, Fault::Reset] {
             lake.s3.fail_next(1, fault);
             lake.deliver_with(&[JSON, mark], alert_but("/message", Some(json!(MARK))).to_string()).await;
         }
@@ -321,7 +321,7 @@ async fn the_secrets_of_secrets_manager_are_never_in_the_output() {
     for secret in [secrets[0], secrets[1], "the-secret-of-somebody-else"] {
         lake.post(&[JSON, (SIGNATURE, &sign_under(secret, &body))], &body).await;
     }
-    manager.fail(Some(Fault::Status { code: 400, s3_code: "AccessDeniedException" }));
+    manager.fail(Some(Fault::Status { status: 400, code: "AccessDeniedException" }));
     lake.post(&[JSON, (SIGNATURE, &sign_under("the-secret-of-somebody-else", &body))], &body).await;
     let output = lake.function.settled_output().await;
     for secret in secrets {

@@ -104,7 +104,7 @@ async fn no_answer_echoes_what_was_sent() {
         lake.post(&[JSON, mark, (SIGNATURE, MARK)], &body).await,
         lake.invoke(&get).await,
     ];
-    lake.s3.fail_always(tracebit_lake_harness::Fault::Status { code: 403, s3_code: "AccessDenied" });
+    lake.s3.fail_always(tracebit_lake_harness::Fault::Status { status: 403, code: "AccessDenied" });
     responses.push(lake.deliver_with(&[JSON, mark], &body).await);
     assert_eq!(responses.iter().map(|response| response.status).collect::<Vec<_>>(), [200, 200, 401, 405, 503]);
     for response in responses {

@@ -32,9 +32,9 @@ const OUTAGES: [Fault; 9] = [
 /// Long enough to try again, with the answer's share to spare on a busy machine.
 const DEADLINE: Duration = Duration::from_secs(3);
 
-const DOWN: Fault = Fault::Status { code: 500, s3_code: "InternalServiceError" };
-const THROTTLED: Fault = Fault::Status { code: 400, s3_code: "ThrottlingException" };
-const DENIED: Fault = Fault::Status { code: 400, s3_code: "AccessDeniedException" };
+const DOWN: Fault = Fault::Status { status: 500, code: "InternalServiceError" };
+const THROTTLED: Fault = Fault::Status { status: 400, code: "ThrottlingException" };
+const DENIED: Fault = Fault::Status { status: 400, code: "AccessDeniedException" };
 
 async fn manager(current: &str, previous: Option<&str>) -> (SecretsManager, Lake) {
     let manager = SecretsManager::start().await;
@@ -184,6 +184,48 @@ async fn while_secrets_manager_is_down_a_flood_of_requests_does_not_reach_it() {
     let most = 2 * (1 + usize::try_from(started.elapsed().as_secs() / 2).unwrap());
     let requests = manager.requests() - before;
     assert!((2..=most).contains(&requests), "{requests} requests, {most} at the most");
+}
+
+#[tokio::test]
+async fn a_request_that_waited_in_vain_for_secrets_manager_spares_the_next_ones_the_wait() {
+    let manager = SecretsManager::start().await;
+    manager.set(ONE, None);
+    manager.fail(Some(Fault::Hang));
+    let lake = Lake::with_secrets_manager(&manager.endpoint()).await;
+    // Longer than the pause that begins with its end.
+    assert_try_again(&deliver_by(Duration::from_secs(6), &lake, FORGED).await);
+    let before = manager.requests();
+    assert_try_again(&deliver_by(DEADLINE, &lake, FORGED).await);
+    assert_eq!(manager.requests(), before);
+}
+
+#[tokio::test]
+async fn what_secrets_manager_asks_to_try_again_is_tried_again() {
+    for fault in [DOWN, THROTTLED, Fault::ResetInRequest, Fault::Reset, Fault::ResetInAnswer, Fault::LoseAnswer] {
+        let (manager, lake) = manager(ONE, None).await;
+        manager.rotate(TWO);
+        // Twice for each version.
+        manager.fail_next(4, fault);
+        assert_eq!(counts(&deliver(&lake, TWO).await), [1, 0, 0], "{fault:?}");
+        assert_eq!(manager.faults(), 4, "{fault:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_outage_of_secrets_manager_costs_the_requests_after_it_no_attempt() {
+    let manager = SecretsManager::start().await;
+    manager.set(ONE, None);
+    manager.fail(Some(DOWN));
+    let lake = Lake::with_secrets_manager(&manager.endpoint()).await;
+    // The SDK's own quota is 50.
+    while manager.faults() < 80 {
+        assert_try_again(&deliver_by(DEADLINE, &lake, ONE).await);
+        sleep(Duration::from_millis(100)).await;
+    }
+    sleep(Duration::from_secs(2)).await;
+    manager.fail(None);
+    manager.fail_next(2, DOWN);
+    assert_eq!(counts(&deliver(&lake, ONE).await), [1, 0, 0]);
 }
 
 #[tokio::test]

@@ -1,6 +1,9 @@
 //! The spill queue: what S3 does not take in time waits there, and the drain files it.
 
-use std::{io::Write as _, time::Duration};
+use std::{
+    io::Write as _,
+    time::{Duration, Instant},
+};
 
 use flate2::{Compression, write::GzEncoder};
 use futures_util::future::join_all;
@@ -17,8 +20,9 @@ use crate::{
 };
 
 pub(crate) const DRAIN: &str = env!("CARGO_BIN_EXE_tracebit-lake-drain");
-const DOWN: Fault = Fault::Status { code: 503, s3_code: "SlowDown" };
-const DENIED: Fault = Fault::Status { code: 403, s3_code: "AccessDenied" };
+const DOWN: Fault = Fault::Status { status: 503, code: "SlowDown" };
+const THROTTLED: Fault = Fault::Status { status: 400, code: "ThrottlingException" };
+const DENIED: Fault = Fault::Status { status: 403, code: "AccessDenied" };
 
 /// Time enough for S3's share and the queue's.
 const DEADLINE: Duration = Duration::from_secs(3);
@@ -42,7 +46,10 @@ impl Drain {
     }
 
     async fn left_of(&self, messages: &[String]) -> Vec<String> {
-        match self.0.invoke_within(&sqs::event(messages), DEADLINE).await {
+        let sent = Instant::now();
+        let invocation = self.0.invoke_within(&sqs::event(messages), DEADLINE).await;
+        assert!(sent.elapsed() < DEADLINE, "the answer came after the deadline: {invocation:?}");
+        match invocation {
             Invocation::Response(answer) => answer["batchItemFailures"]
                 .as_array()
                 .unwrap()
@@ -162,6 +169,33 @@ async fn where_both_fail_the_sender_is_asked_to_come_back_in_time() {
         .map(outage),
     )
     .await;
+}
+
+#[tokio::test]
+async fn what_sqs_asks_to_try_again_is_tried_again() {
+    for fault in [DOWN, THROTTLED, Fault::ResetInRequest, Fault::Reset, Fault::ResetInAnswer, Fault::LoseAnswer] {
+        let (sqs, lake) = lake().await;
+        lake.s3.fail_always(DENIED);
+        sqs.fail_next(2, fault);
+        assert_queued(&lake.deliver(alert().to_string()).await);
+        assert_eq!(sqs.faults(), 2, "{fault:?}");
+        let was_taken = matches!(fault, Fault::ResetInAnswer | Fault::LoseAnswer);
+        assert_eq!(sqs.messages().len(), if was_taken { 3 } else { 1 }, "{fault:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_outage_of_sqs_costs_the_deliveries_after_it_no_attempt() {
+    let (sqs, lake) = lake().await;
+    lake.s3.fail_always(DENIED);
+    sqs.fail(Some(DOWN));
+    // The SDK's own quota is 50.
+    while sqs.faults() < 60 {
+        assert_try_again(&lake.deliver_by(Duration::from_secs(1), alert().to_string()).await);
+    }
+    sqs.fail(None);
+    sqs.fail_next(2, DOWN);
+    assert_queued(&lake.deliver(alert().to_string()).await);
 }
 
 #[tokio::test]

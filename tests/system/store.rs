@@ -194,9 +194,11 @@ async fn a_redelivered_failure_is_a_second_record_of_the_same_row() {
 #[tokio::test]
 async fn what_s3_asks_to_try_again_is_tried_again() {
     for fault in [
-        Fault::Status { code: 409, s3_code: "ConditionalRequestConflict" },
-        Fault::Status { code: 500, s3_code: "InternalError" },
-        Fault::Status { code: 503, s3_code: "SlowDown" },
+        Fault::Status { status: 409, code: "ConditionalRequestConflict" },
+        Fault::Status { status: 500, code: "InternalError" },
+        Fault::Status { status: 503, code: "SlowDown" },
+        // By the clock of S3, which comes with it.
+        Fault::Status { status: 403, code: "RequestTimeTooSkewed" },
         Fault::ResetInRequest,
         Fault::Reset,
         // The object is there, and yet it is new.
@@ -207,28 +209,16 @@ async fn what_s3_asks_to_try_again_is_tried_again() {
         lake.s3.fail_next(2, fault);
         assert_eq!(counts(&lake.deliver(alert().to_string()).await), [1, 0, 0], "{fault:?}");
         assert_eq!((lake.s3.puts().len(), lake.records(ALERTS).len()), (3, 1), "{fault:?}");
+        assert_eq!(counts(&lake.deliver(alert().to_string()).await), [0, 1, 0], "{fault:?}");
     }
-}
-
-#[tokio::test]
-async fn an_answer_of_s3_that_was_lost_does_no_harm() {
-    let lake = Lake::start().await;
-    lake.s3.fail_next(1, Fault::LoseAnswer);
-    let [stored, duplicates, failures] = counts(&lake.deliver(alert().to_string()).await);
-    // Nobody can tell whose object the second attempt found.
-    assert_eq!((stored + duplicates, failures), (1, 0));
-    assert_eq!(lake.records(ALERTS).len(), 1);
-    assert_eq!(counts(&lake.deliver(alert().to_string()).await), [0, 1, 0]);
-    assert_eq!(lake.records(ALERTS).len(), 1);
 }
 
 #[tokio::test]
 async fn what_no_second_attempt_can_mend_gets_none() {
     for fault in [
-        Fault::Status { code: 307, s3_code: "TemporaryRedirect" },
-        Fault::Status { code: 400, s3_code: "RequestTimeTooSkewed" },
-        Fault::Status { code: 403, s3_code: "AccessDenied" },
-        Fault::Status { code: 404, s3_code: "NoSuchBucket" },
+        Fault::Status { status: 307, code: "TemporaryRedirect" },
+        Fault::Status { status: 403, code: "AccessDenied" },
+        Fault::Status { status: 404, code: "NoSuchBucket" },
         Fault::WrongChecksum,
     ] {
         let lake = Lake::start().await;
@@ -236,6 +226,15 @@ async fn what_no_second_attempt_can_mend_gets_none() {
         assert_try_again(&lake.deliver(alert().to_string()).await);
         assert_eq!(lake.s3.puts().len(), 1, "{fault:?}");
     }
+}
+
+#[tokio::test]
+async fn deliveries_share_a_connection_however_much_time_they_have() {
+    let lake = Lake::start().await;
+    for deadline in [30, 5, 3, 9].into_iter().cycle().take(20).map(Duration::from_secs) {
+        assert_eq!(lake.deliver_by(deadline, alert().to_string()).await.status, 200);
+    }
+    assert_eq!(lake.s3.connections(), 1, "the one that INIT has opened");
 }
 
 /// Delivers under a fault that does not end, then heals and delivers again.
@@ -256,7 +255,7 @@ async fn outage(fault: Fault) {
 
 #[tokio::test]
 async fn in_an_outage_the_sender_is_asked_to_come_back_and_then_everything_is_stored_once() {
-    let status = |code, s3_code| Fault::Status { code, s3_code };
+    let status = |status, code| Fault::Status { status, code };
     join_all(
         [
             status(500, "InternalError"),
@@ -265,7 +264,7 @@ async fn in_an_outage_the_sender_is_asked_to_come_back_and_then_everything_is_st
             status(403, "AccessDenied"),
             status(404, "NoSuchBucket"),
             status(307, "TemporaryRedirect"),
-            status(400, "RequestTimeTooSkewed"),
+            status(403, "RequestTimeTooSkewed"),
             Fault::ResetInRequest,
             Fault::Reset,
             Fault::Hang,
@@ -282,12 +281,13 @@ async fn in_an_outage_the_sender_is_asked_to_come_back_and_then_everything_is_st
 
 #[tokio::test]
 async fn an_outage_costs_the_deliveries_after_it_no_attempt() {
-    let down = Fault::Status { code: 500, s3_code: "InternalError" };
+    let down = Fault::Status { status: 500, code: "InternalError" };
     let lake = Lake::start().await;
     let hours = (0..100).map(|n| health_check(&format!("2026-01-{:02}T{:02}:00:00Z", n / 24 + 1, n % 24)).to_string());
     lake.s3.fail_always(down);
     assert_try_again(&lake.deliver_by(DEADLINE, hours.collect::<Vec<_>>().join("\n")).await);
-    assert!(lake.s3.puts().len() > 110, "more tries again than the SDK would grant: {}", lake.s3.puts().len());
+    // The SDK's own quota is 50.
+    assert!(lake.s3.puts().len() > 150, "tries again of 100 objects: {}", lake.s3.puts().len() - 100);
     lake.s3.heal();
     lake.s3.fail_next(2, down);
     assert_eq!(counts(&lake.deliver(alert().to_string()).await), [1, 0, 0]);
@@ -300,7 +300,7 @@ async fn while_s3_refuses_connections_nothing_is_acknowledged() {
     lake.s3.stop().await;
     assert_try_again(&lake.deliver_by(DEADLINE, &body).await);
     assert!(lake.objects().is_empty());
-    lake.s3.resume().await;
+    lake.s3.resume();
     assert_eq!(counts(&lake.deliver(&body).await), [1, 0, 0]);
     assert_eq!(lake.records(ALERTS).len(), 1);
 }
@@ -313,7 +313,7 @@ async fn an_instance_that_starts_in_an_outage_serves_after_it() {
     let instance = lake.another_instance().await;
     let event = signed_event(&[JSON], body.as_bytes());
     assert_try_again(&instance.invoke_within(&event, DEADLINE).await.response());
-    lake.s3.resume().await;
+    lake.s3.resume();
     assert_eq!(counts(&instance.invoke(&event).await.response()), [1, 0, 0]);
 }
 
@@ -332,7 +332,7 @@ async fn a_batch_that_s3_took_in_part_is_complete_after_a_redelivery() {
     let lake = Lake::start().await;
     let hours: Vec<_> = (0..24).map(|hour| health_check(&format!("2026-11-22T{hour:02}:00:00Z")).to_string()).collect();
     let body = hours.join("\n");
-    lake.s3.fail_next(1, Fault::Status { code: 403, s3_code: "AccessDenied" });
+    lake.s3.fail_next(1, Fault::Status { status: 403, code: "AccessDenied" });
     assert_try_again(&lake.deliver(&body).await);
     let [stored, duplicates, failures] = counts(&lake.deliver(&body).await);
     assert_eq!((stored + duplicates, failures), (24, 0));
@@ -343,7 +343,7 @@ async fn a_batch_that_s3_took_in_part_is_complete_after_a_redelivery() {
 #[tokio::test]
 async fn a_failure_is_not_acknowledged_either_before_it_is_stored() {
     let lake = Lake::start().await;
-    lake.s3.fail_next(1, Fault::Status { code: 403, s3_code: "AccessDenied" });
+    lake.s3.fail_next(1, Fault::Status { status: 403, code: "AccessDenied" });
     assert_try_again(&lake.deliver("hello").await);
     assert_eq!(counts(&lake.deliver("hello").await), [0, 0, 1]);
     assert_eq!(lake.records(FAILURES).len(), 1);

@@ -23,9 +23,9 @@ pub enum Fault {
     /// Not performed; answered with this status and an error body in the service's own form. A redirect leads nowhere.
     Status {
         /// The HTTP status.
-        code: u16,
-        /// The error code: `Code` in S3's XML, `__type` in Secrets Manager's JSON.
-        s3_code: &'static str,
+        status: u16,
+        /// The error code: `Code` in S3's XML, `__type` in the JSON of the others.
+        code: &'static str,
     },
     /// Not performed; the connection is reset in the middle of the request, or with its first bytes if it is small.
     ResetInRequest,
@@ -107,9 +107,9 @@ impl Faults {
         let request = whole(request).await?;
         match fault {
             None => perform(request).await,
-            Some(Fault::Status { code, s3_code }) => Some((excuses.refusal)(code, s3_code)),
+            Some(Fault::Status { status, code }) => Some((excuses.refusal)(status, code)),
             Some(Fault::WrongChecksum) => Some((excuses.mistake)()),
-            Some(Fault::Reset | Fault::ResetInRequest) => None,
+            Some(Fault::ResetInRequest | Fault::Reset) => None,
             Some(Fault::Hang) => {
                 healed.await;
                 None

@@ -10,10 +10,11 @@ use std::{
 };
 
 use bytes::Bytes;
+use chrono::{TimeDelta, Utc};
 use data_encoding::BASE64URL_NOPAD;
 use http::{
     HeaderMap, HeaderValue, Method, Request, Uri,
-    header::{ETAG, LOCATION},
+    header::{DATE, ETAG, LOCATION},
 };
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
@@ -153,6 +154,11 @@ impl S3 {
         self.front.faults.heal();
     }
 
+    /// How many connections have been made.
+    pub fn connections(&self) -> usize {
+        self.server.connections()
+    }
+
     /// How many requests met a fault so far.
     pub fn faults(&self) -> usize {
         self.front.faults.met()
@@ -164,8 +170,8 @@ impl S3 {
     }
 
     /// Ends the outage.
-    pub async fn resume(&self) {
-        self.server.resume().await;
+    pub fn resume(&self) {
+        self.server.resume();
     }
 }
 
@@ -264,6 +270,11 @@ fn refuse(status: u16, code: &str) -> Reply {
     let mut reply = reply(status, "application/xml", body);
     if reply.status().is_redirection() {
         reply.headers_mut().insert(LOCATION, HeaderValue::from_static("http://127.0.0.1:1/"));
+    }
+    if code == "RequestTimeTooSkewed" {
+        // Far enough off for the SDK to mind, and not so far that a request signed by it would be refused.
+        let date = (Utc::now() + TimeDelta::minutes(10)).format("%a, %d %b %Y %H:%M:%S GMT").to_string();
+        reply.headers_mut().insert(DATE, date.try_into().expect("a date"));
     }
     reply
 }

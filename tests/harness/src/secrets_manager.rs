@@ -99,8 +99,8 @@ impl SecretsManager {
     }
 
     /// Serves again.
-    pub async fn resume(&self) {
-        self.server.resume().await;
+    pub fn resume(&self) {
+        self.server.resume();
     }
 }
 
@@ -221,9 +221,9 @@ mod tests {
         manager.set_binary(b"three");
         assert_eq!(get(&manager, "AWSCURRENT").await.unwrap(), "three");
 
-        let (code, s3_code) = (400, "ThrottlingException");
-        manager.fail(Some(Fault::Status { code, s3_code }));
-        assert_eq!(get(&manager, "AWSCURRENT").await.unwrap_err(), s3_code);
+        let (status, code) = (400, "ThrottlingException");
+        manager.fail(Some(Fault::Status { status, code }));
+        assert_eq!(get(&manager, "AWSCURRENT").await.unwrap_err(), code);
         manager.fail(None);
         assert!(get(&manager, "AWSCURRENT").await.is_ok());
         assert_eq!(manager.requests(), 7);

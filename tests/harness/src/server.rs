@@ -2,7 +2,10 @@
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
-    sync::{Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -12,7 +15,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use tokio::{
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
     task::{JoinHandle, JoinSet},
     time::sleep,
 };
@@ -28,21 +31,31 @@ pub(crate) const LOOPBACK: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv
 /// A server on a port of its own. Dropping it closes the port and every connection.
 pub(crate) struct Server {
     addr: SocketAddr,
-    serve: Box<dyn Fn(TcpListener) -> JoinHandle<()> + Send + Sync>,
+    /// Bound and never listening: it keeps a port that was free from everybody else while the server is stopped.
+    _claim: Option<TcpSocket>,
+    serve: Box<dyn Fn() -> JoinHandle<()> + Send + Sync>,
     task: Mutex<JoinHandle<()>>,
+    connections: Arc<AtomicUsize>,
 }
 
 impl Server {
     /// Serves `handle`; its `None` resets the connection in place of an answer.
+    #[expect(clippy::unused_async, reason = "it needs a runtime, as all that call it do")]
     pub(crate) async fn start<H, F>(addr: SocketAddr, handle: H) -> Self
     where
         H: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = Option<Reply>> + Send + 'static,
     {
-        let listener = TcpListener::bind(addr).await.expect("binding the address");
-        let addr = listener.local_addr().expect("a bound address");
-        let serve = Box::new(move |listener| tokio::spawn(accept(listener, handle.clone())));
-        Self { addr, task: Mutex::new(serve(listener)), serve }
+        let claim = (addr.port() == 0).then(|| bind(addr, true));
+        let addr = claim.as_ref().map_or(addr, |claim| claim.local_addr().expect("a bound address"));
+        let is_shared = claim.is_some();
+        let connections = Arc::<AtomicUsize>::default();
+        let count = Arc::clone(&connections);
+        let serve = Box::new(move || {
+            let listener = bind(addr, is_shared).listen(1024).expect("listening");
+            tokio::spawn(accept(listener, Arc::clone(&count), handle.clone()))
+        });
+        Self { addr, _claim: claim, task: Mutex::new(serve()), serve, connections }
     }
 
     pub(crate) fn addr(&self) -> SocketAddr {
@@ -63,10 +76,14 @@ impl Server {
         }
     }
 
+    /// How many connections have been made.
+    pub(crate) fn connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
+    }
+
     /// Serves on the same port again.
-    pub(crate) async fn resume(&self) {
-        let listener = TcpListener::bind(self.addr).await.expect("binding the address again");
-        self.task(|task| *task = (self.serve)(listener));
+    pub(crate) fn resume(&self) {
+        self.task(|task| *task = (self.serve)());
     }
 
     fn task<T>(&self, act: impl FnOnce(&mut JoinHandle<()>) -> T) -> T {
@@ -80,7 +97,16 @@ impl Drop for Server {
     }
 }
 
-async fn accept<H, F>(listener: TcpListener, handle: H)
+/// A socket on this address, alone or beside another of ours.
+fn bind(addr: SocketAddr, is_shared: bool) -> TcpSocket {
+    let socket = if addr.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }.expect("a socket");
+    socket.set_reuseaddr(true).expect("taking over from connections that were closed");
+    socket.set_reuseport(is_shared).expect("sharing the address");
+    socket.bind(addr).expect("binding the address");
+    socket
+}
+
+async fn accept<H, F>(listener: TcpListener, count: Arc<AtomicUsize>, handle: H)
 where
     H: Fn(Request<Incoming>) -> F + Clone + Send + 'static,
     F: Future<Output = Option<Reply>> + Send + 'static,
@@ -89,6 +115,7 @@ where
     let mut connections = JoinSet::new();
     loop {
         let (stream, _) = listener.accept().await.expect("accepting a connection");
+        count.fetch_add(1, Ordering::Relaxed);
         connections.spawn(serve(stream, handle.clone()));
         while connections.try_join_next().is_some() {}
     }
@@ -128,8 +155,7 @@ pub(crate) fn reply(status: u16, content_type: &str, body: impl Into<Bytes>) -> 
 
 /// A value in the form of a UUID, never twice the same in a process.
 pub(crate) fn unique_id() -> String {
-    use std::sync::atomic::{AtomicU64, Ordering};
-    static NEXT: AtomicU64 = AtomicU64::new(1);
+    static NEXT: AtomicUsize = AtomicUsize::new(1);
     let n = NEXT.fetch_add(1, Ordering::Relaxed);
     format!("{:08x}-0000-4000-8000-{n:012x}", std::process::id())
 }

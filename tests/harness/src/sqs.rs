@@ -75,8 +75,8 @@ impl Sqs {
     }
 
     /// Serves again.
-    pub async fn resume(&self) {
-        self.server.resume().await;
+    pub fn resume(&self) {
+        self.server.resume();
     }
 
     /// Fails every call from here on, or none.

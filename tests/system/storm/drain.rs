@@ -4,10 +4,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use tokio::{sync::watch, time::sleep};
-use tracebit_lake_harness::{
-    runtime_api::Invocation,
-    sqs::{self},
-};
+use tracebit_lake_harness::{runtime_api::Invocation, sqs};
 
 use super::{Tally, Weather, function};
 use crate::spill::DRAIN;

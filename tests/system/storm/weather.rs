@@ -6,13 +6,13 @@ use fastrand::Rng;
 use tokio::{sync::Mutex, time::sleep};
 use tracebit_lake_harness::{Fault, s3::S3, secrets_manager::SecretsManager, sqs::Sqs};
 
-const fn status(code: u16, s3_code: &'static str) -> Fault {
-    Fault::Status { code, s3_code }
+const fn status(status: u16, code: &'static str) -> Fault {
+    Fault::Status { status, code }
 }
 
 const BY_S3: [Fault; 7] = [
     status(307, "TemporaryRedirect"),
-    status(400, "RequestTimeTooSkewed"),
+    status(403, "RequestTimeTooSkewed"),
     status(403, "AccessDenied"),
     status(404, "NoSuchBucket"),
     status(409, "ConditionalRequestConflict"),
@@ -81,18 +81,18 @@ impl Weather {
                 // Without S3 it matters.
                 self.s3.stop().await;
                 sleep(moment).await;
-                self.s3.resume().await;
-                self.sqs.resume().await;
+                self.s3.resume();
+                self.sqs.resume();
             }
             1 => {
                 self.secrets.stop().await;
                 sleep(moment).await;
-                self.secrets.resume().await;
+                self.secrets.resume();
             }
             _ => {
                 self.s3.stop().await;
                 sleep(moment).await;
-                self.s3.resume().await;
+                self.s3.resume();
             }
         }
         true
