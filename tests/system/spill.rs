@@ -15,7 +15,7 @@ use tracebit_lake_harness::{
 };
 
 use crate::{
-    lake::{BUCKET, JSON, Lake, SECRET, assert_queued, assert_try_again, counts, env_of, spill_env},
+    lake::{BUCKET, JSON, Lake, SECRET, assert_queued, assert_try_again, counts, env_of, signed_event, spill_env},
     samples::{ALERTS, FAILURES, alert, alert_with},
 };
 
@@ -189,9 +189,10 @@ async fn an_outage_of_sqs_costs_the_deliveries_after_it_no_attempt() {
     let (sqs, lake) = lake().await;
     lake.s3.fail_always(DENIED);
     sqs.fail(Some(DOWN));
-    // The SDK's own quota is 50.
-    while sqs.faults() < 60 {
-        assert_try_again(&lake.deliver_by(Duration::from_secs(1), alert().to_string()).await);
+    // The SDK's own quota is 50, and first attempts do not count.
+    let (event, little) = (signed_event(&[JSON], alert().to_string().as_bytes()), Duration::from_millis(700));
+    while sqs.faults() < 100 {
+        assert_try_again(&lake.function.invoke_within(&event, little).await.response());
     }
     sqs.fail(None);
     sqs.fail_next(2, DOWN);
