@@ -68,9 +68,9 @@ fn decode_gzip(bencher: Bencher<'_, '_>, bytes: usize) {
 #[divan::bench(args = SIZES)]
 fn validate(bencher: Bencher<'_, '_>, bytes: usize) {
     let body = alerts(bytes);
-    bencher.counter(BytesCount::of_slice(&body)).bench(|| {
-        payload::elements(&body).filter(|element| SCHEMAS.classify(black_box(element)).is_ok()).count()
-    });
+    bencher
+        .counter(BytesCount::of_slice(&body))
+        .bench(|| payload::elements(&body).filter(|element| SCHEMAS.classify(black_box(element)).is_ok()).count());
 }
 
 /// The lines of JSON of logs that have been validated.
@@ -124,7 +124,8 @@ fn alerts(bytes: usize) -> Vec<u8> {
     let alert: serde_json::Value = serde_json::from_str(ALERT).unwrap();
     let line = format!("{alert}\n");
     let id = alert["id"].as_str().unwrap();
-    let lines = (0..(bytes / line.len()).max(1)).map(|n| line.replace(id, &format!("5d3c8a52-0a4e-4a53-9f57-{n:012x}")));
+    let lines =
+        (0..(bytes / line.len()).max(1)).map(|n| line.replace(id, &format!("5d3c8a52-0a4e-4a53-9f57-{n:012x}")));
     lines.collect::<String>().into_bytes()
 }
 

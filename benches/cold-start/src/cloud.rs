@@ -3,7 +3,12 @@
 //! The certificate authority made for the run stands in one file with the system's own roots, so that a function that
 //! loads the system's roots has as much to load as in production.
 
-use std::{fs, net::Ipv4Addr, path::PathBuf, sync::Arc};
+use std::{
+    fs,
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    sync::Arc,
+};
 
 use anyhow::{Context as _, Result};
 use data_encoding::BASE64;
@@ -35,14 +40,16 @@ pub(crate) struct Cloud {
 
 impl Cloud {
     pub(crate) async fn start() -> Result<Self> {
-        let folder = tempfile::tempdir()?;
+        // In memory where there is such a folder: no disk is to be measured.
+        let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir())?;
         let (acceptor, authority) = certificates()?;
         let bundle = folder.path().join("roots.pem");
         fs::write(&bundle, format!("{}{authority}", system_roots()))?;
         let own_authority = folder.path().join("authority.pem");
         fs::write(&own_authority, authority)?;
 
-        let s3 = S3::start().await;
+        let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let s3 = S3::on_folder(folder.path().join("s3"), any_port).await;
         s3.create_bucket(BUCKET);
         let secrets = SecretsManager::start().await;
         secrets.set(DEVELOPMENT_SECRET, None);
@@ -67,7 +74,8 @@ impl Cloud {
     /// The environment of a function: as deployed, the secret comes from Secrets Manager; one that knows no such service
     /// is told the secret itself.
     pub(crate) fn environment(&self, fetches_secret: bool) -> Vec<(&str, &str)> {
-        let secret = if fetches_secret { ("TRACEBIT_SECRET_ARN", ARN) } else { ("TRACEBIT_SECRET", DEVELOPMENT_SECRET) };
+        let secret =
+            if fetches_secret { ("TRACEBIT_SECRET_ARN", ARN) } else { ("TRACEBIT_SECRET", DEVELOPMENT_SECRET) };
         self.environment.iter().map(|(name, value)| (name.as_str(), value.as_str())).chain([secret]).collect()
     }
 }

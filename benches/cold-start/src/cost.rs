@@ -21,13 +21,7 @@ pub(crate) fn table(reports: &[Report]) -> Table {
             let gigabyte_seconds = 1e6 * millis / 1e3 * f64::from(report.memory) / 1024.0;
             format!("{:.2}", gigabyte_seconds * GB_SECOND + MILLION_REQUESTS)
         };
-        table.add_row([
-            report.memory.to_string(),
-            cold.to_string(),
-            dollars(cold),
-            warm.to_string(),
-            dollars(warm),
-        ]);
+        table.add_row([report.memory.to_string(), cold.to_string(), dollars(cold), warm.to_string(), dollars(warm)]);
     }
     table
 }

@@ -74,11 +74,11 @@ async fn main() -> Result<()> {
     for memory in &options.memory {
         let share = Share::of(*memory);
         let measured = in_turns(&functions, &cloud, &share, &options).await?;
-        reports.push(Report { memory: *memory, share: share.describe(), measured });
+        let batches = batches(&functions, &cloud, &share, options.rounds).await?;
+        reports.push(Report { memory: *memory, share: share.describe(), measured, batches });
     }
-    let batches = batches(&functions, &cloud, options.rounds).await?;
 
-    let text = report::markdown(&reports, &batches, options.rounds, options.requests);
+    let text = report::markdown(&reports, options.rounds, options.requests);
     println!("{text}");
     if options.docs {
         let docs: PathBuf = root.join("docs");
@@ -105,12 +105,17 @@ async fn in_turns(functions: &[Function], cloud: &Cloud, share: &Share, options:
 }
 
 /// One large payload to a fresh process, for the memory that it takes.
-async fn batches(functions: &[Function], cloud: &Cloud, rounds: usize) -> Result<Vec<(String, Vec<Batch>)>> {
+async fn batches(
+    functions: &[Function],
+    cloud: &Cloud,
+    share: &Share,
+    rounds: usize,
+) -> Result<Vec<(String, Vec<Batch>)>> {
     let mut all = Vec::new();
     for function in functions.iter().filter(|function| function.takes_batches) {
         let mut batches = Vec::new();
         for _ in 0..rounds {
-            batches.push(measure::batch(function, cloud).await?);
+            batches.push(measure::batch(function, cloud, share).await?);
         }
         all.push((function.name.clone(), batches));
     }

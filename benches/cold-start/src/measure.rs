@@ -79,19 +79,22 @@ pub(crate) struct Batch {
     /// What that is more than after one small request.
     pub(crate) growth: u64,
     pub(crate) cpu: Duration,
+    /// From the event to its answer.
+    pub(crate) duration: Duration,
 }
 
 /// Starts the function, and has it answer a small request and a batch.
-pub(crate) async fn batch(function: &Function, cloud: &Cloud) -> Result<Batch> {
+pub(crate) async fn batch(function: &Function, cloud: &Cloud, share: &Share) -> Result<Batch> {
     let (mut process, _) = start(function, cloud).await?;
+    share.put(process.pid())?;
     request(&process, &delivery::alert(), 200).await?;
     sleep(SETTLE).await;
     let before = (peak_memory(process.pid())?, cpu(process.pid())?);
-    request(&process, &delivery::batch(), 200).await?;
+    let duration = request(&process, &delivery::batch(), 200).await?;
     sleep(SETTLE).await;
     let after = (peak_memory(process.pid())?, cpu(process.pid())?);
     process.kill().await;
-    Ok(Batch { peak_memory: after.0, growth: after.0 - before.0, cpu: after.1.saturating_sub(before.1) })
+    Ok(Batch { peak_memory: after.0, growth: after.0 - before.0, cpu: after.1.saturating_sub(before.1), duration })
 }
 
 async fn start(function: &Function, cloud: &Cloud) -> Result<(runtime_api::Function, Duration)> {

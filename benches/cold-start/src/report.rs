@@ -19,11 +19,15 @@ use crate::{
 const BEGIN: &str = "<!-- begin measured -->\n";
 const END: &str = "<!-- end measured -->";
 
+/// The memory size that the targets are for, in MB.
+const TARGET_MEMORY: u32 = 128;
+
 /// All functions at one memory size.
 pub(crate) struct Report {
     pub(crate) memory: u32,
     pub(crate) share: String,
     pub(crate) measured: Vec<Measured>,
+    pub(crate) batches: Vec<(String, Vec<Batch>)>,
 }
 
 impl Report {
@@ -31,9 +35,6 @@ impl Report {
         self.measured.iter().find(|measured| measured.name == name)
     }
 }
-
-/// The large payload, by function.
-pub(crate) type Batches = [(String, Vec<Batch>)];
 
 impl Measured {
     /// Median and range over the rounds.
@@ -69,7 +70,7 @@ impl Measured {
 }
 
 /// Every table.
-pub(crate) fn markdown(reports: &[Report], batches: &Batches, rounds: usize, requests: usize) -> String {
+pub(crate) fn markdown(reports: &[Report], rounds: usize, requests: usize) -> String {
     let mut text = format!(
         "{}, {}: {rounds} rounds in turns, {requests} warm requests in each. Times in ms: the median, and in brackets the \
          least and the most of the rounds.\n",
@@ -77,14 +78,14 @@ pub(crate) fn markdown(reports: &[Report], batches: &Batches, rounds: usize, req
         machine()
     );
     for report in reports {
-        text += &format!("\n**{} MB**, {} after INIT:\n\n{}\n", report.memory, report.share, functions(report));
-    }
-    text += &format!("\nOne payload of {} MB, a whole core:\n\n{}\n", BATCH_BYTES / 1_000_000, batch_table(batches));
-    for report in reports.iter().filter(|report| report.memory == 128) {
-        text += &format!("\nTargets, at 128 MB:\n\n{}\n", target::table(report, batches));
+        text += &format!("\n### {} MB\n\n{} after INIT.\n\n{}\n", report.memory, report.share, functions(report));
+        text += &format!("\nOne payload of {} MB:\n\n{}\n", BATCH_BYTES / 1_000_000, batches(report));
+        if report.memory == TARGET_MEMORY && report.of(OURS).is_some() {
+            text += &format!("\nTargets:\n\n{}\n", target::table(report));
+        }
     }
     if reports.iter().any(|report| report.of(OURS).is_some()) {
-        text += &format!("\nWhat Lambda charges for a million deliveries:\n\n{}\n", cost::table(reports));
+        text += &format!("\n### What Lambda charges for a million deliveries\n\n{}\n", cost::table(reports));
     }
     text
 }
@@ -125,15 +126,16 @@ fn functions(report: &Report) -> Table {
     table
 }
 
-fn batch_table(batches: &Batches) -> Table {
-    let mut table = table(&["function", "peak memory, MB", "of it for the payload, MB", "CPU, ms"]);
-    for (name, batches) in batches {
-        let median = |value: fn(&Batch) -> f64| summary(batches.iter().map(value)).median;
+fn batches(report: &Report) -> Table {
+    let mut table = table(&["function", "answer, ms", "CPU, ms", "peak memory, MB", "of it for the payload, MB"]);
+    for (name, batches) in &report.batches {
+        let of = |value: fn(&Batch) -> f64| summary(batches.iter().map(value));
         table.add_row([
             name.clone(),
-            format!("{:.1}", median(|batch| megabytes(batch.peak_memory))),
-            format!("{:.1}", median(|batch| megabytes(batch.growth))),
-            format!("{:.0}", median(|batch| millis(batch.cpu))),
+            spread(of(|batch| millis(batch.duration))),
+            spread(of(|batch| millis(batch.cpu))),
+            format!("{:.1}", of(|batch| megabytes(batch.peak_memory)).median),
+            format!("{:.1}", of(|batch| megabytes(batch.growth)).median),
         ]);
     }
     table

@@ -6,7 +6,7 @@ use crate::{
     delivery::BATCH_BYTES,
     function::{EMPTY, OURS, PUT_OBJECT},
     measure::Measured,
-    report::{self, Batches, Report, megabytes},
+    report::{self, Report, megabytes},
     statistics::summary,
 };
 
@@ -37,12 +37,12 @@ fn ratios(report: &Report) -> Vec<(&'static str, f64, f64)> {
 }
 
 /// Every target with its limit and what was measured.
-pub(crate) fn table(report: &Report, batches: &Batches) -> Table {
+pub(crate) fn table(report: &Report) -> Table {
     let mut rows = ratios(report);
     if let Some(bytes) = report.of(OURS).and_then(|ours| ours.zip_bytes) {
         rows.push(("zip, MB", megabytes(bytes as u64), MOST_ZIP));
     }
-    if let Some((_, batches)) = batches.iter().find(|(name, _)| name == OURS) {
+    if let Some((_, batches)) = report.batches.iter().find(|(name, _)| name == OURS) {
         let growth = summary(batches.iter().map(|batch| megabytes(batch.growth))).median;
         rows.push(("memory for a payload of 6 MB / the payload", growth / megabytes(BATCH_BYTES as u64), MOST_BATCH));
     }
