@@ -1,8 +1,11 @@
 //! What all AWS clients share: HTTP, credentials, region, endpoints, time-outs, retries, and how an error is told.
 
-use std::{error::Error, fmt, time::Duration};
+use std::{env, error::Error, fmt, time::Duration};
 
-use aws_config::{BehaviorVersion, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
+use aws_config::{
+    BehaviorVersion, SdkConfig, environment::EnvironmentVariableCredentialsProvider, retry::RetryConfig,
+    timeout::TimeoutConfig,
+};
 use aws_sdk_s3::{
     config::{
         Region, SharedCredentialsProvider,
@@ -45,7 +48,15 @@ fn loader() -> aws_config::ConfigLoader {
         .with_max_attempts(MAX_ATTEMPTS)
         .with_initial_backoff(FIRST_BACKOFF)
         .with_max_backoff(MAX_BACKOFF);
-    aws_config::defaults(BehaviorVersion::latest()).http_client(http).timeout_config(timeouts).retry_config(retries)
+    let loader = aws_config::defaults(BehaviorVersion::latest())
+        .http_client(http)
+        .timeout_config(timeouts)
+        .retry_config(retries);
+    // Where they are, the default chain takes no other; making the whole of it ready costs a start an STS client.
+    match env::var_os("AWS_ACCESS_KEY_ID") {
+        Some(_) => loader.credentials_provider(EnvironmentVariableCredentialsProvider::new()),
+        None => loader,
+    }
 }
 
 /// Retries without the SDK's token bucket. It protects a service from a fleet that retries; here one alert is on its

@@ -13,7 +13,9 @@ async fn main() -> Result<(), Error> {
     let bucket = &env::var("LAKE_BUCKET")?;
     let client = &Client::new(&aws_config::load_defaults(BehaviorVersion::latest()).await);
     run(service_fn(|request: Request| async move {
-        let key = request.lambda_context().request_id;
+        // As deep as the lake's keys, for a server on folders has more to do for those.
+        let id = request.lambda_context().request_id;
+        let key = format!("put_object/year=2026/month=11/day=20/hour=02/{id}.json");
         let body = ByteStream::from(request.into_body().to_vec());
         client.put_object().bucket(bucket).key(key).body(body).send().await?;
         Ok::<_, Error>(Response::new(Body::Empty))
