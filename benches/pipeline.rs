@@ -1,6 +1,8 @@
 //! What lies between the request and the store, in bytes of payload a second, beside SHA-256 alone: `cargo bench --bench
 //! pipeline`. Payloads are alerts, a line each: one of 2 KB, 64 KB of them, and the 6 MB that a function URL takes.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a benchmark stops where it is broken")]
+
 use std::{io::Write as _, sync::LazyLock};
 
 use chrono::{DateTime, Utc};
