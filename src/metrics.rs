@@ -8,6 +8,7 @@
 use std::{
     collections::BTreeMap,
     io,
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, SystemTime},
 };
 
@@ -227,7 +228,9 @@ impl Metrics {
 
     fn to_writer<W: io::Write + 'static>(writer: impl Fn() -> W + Send + Sync + 'static) -> Self {
         let format = Emf::builder(NAMESPACE.to_owned(), vec![vec![]]).build();
-        let sink = AnyFlushImmediately::new(format.output_to_makewriter(writer));
+        let lines = Lines::default();
+        let made = lines.clone();
+        let sink = AnyFlushImmediately::new(format.output_to_makewriter(move || made.clone()));
         Self(Box::new(move |report| {
             let timestamp = SystemTime::now();
             if let Some(delivery) = &report.delivery {
@@ -243,12 +246,40 @@ impl Metrics {
                 }
             }
             sink.append_any(RootEntry::new(Line::new(report, timestamp).close()));
+            // Nobody is left to be told that standard output is closed.
+            lines.write_to(writer()).ok();
         }))
     }
 
     /// Writes the report of one invocation.
     pub fn write(&self, report: Report) {
         (self.0)(report);
+    }
+}
+
+/// The lines of one report, which leave in one piece: each write wakes whoever reads.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl Lines {
+    fn take(&self) -> Vec<u8> {
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn write_to(&self, mut writer: impl io::Write) -> io::Result<()> {
+        writer.write_all(&self.take())?;
+        writer.flush()
+    }
+}
+
+impl io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

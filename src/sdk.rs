@@ -1,8 +1,11 @@
 //! What all AWS clients share: HTTP, credentials, region, endpoints, time-outs, retries, and how an error is told.
 
-use std::{error::Error, fmt, time::Duration};
+use std::{env, error::Error, fmt, time::Duration};
 
-use aws_config::{BehaviorVersion, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
+use aws_config::{
+    BehaviorVersion, SdkConfig, environment::EnvironmentVariableCredentialsProvider, retry::RetryConfig,
+    timeout::TimeoutConfig,
+};
 use aws_sdk_s3::{
     config::{
         Region, SharedCredentialsProvider,
@@ -46,7 +49,17 @@ fn loader() -> aws_config::ConfigLoader {
     let Patience { timeouts, retries } = Patience::of(Duration::MAX, 0);
     // The same for every call, whatever time it has: the SDK keeps the connections of each such time-out apart.
     let timeouts = timeouts.to_builder().connect_timeout(CONNECT_TIMEOUT).build();
-    aws_config::defaults(BehaviorVersion::latest()).http_client(http).timeout_config(timeouts).retry_config(retries)
+    let loader = aws_config::defaults(BehaviorVersion::latest())
+        .http_client(http)
+        .timeout_config(timeouts)
+        .retry_config(retries);
+    // Where they are, the default chain takes no other; making the whole of it ready costs a start an STS client.
+    let is_set = |name| env::var_os(name).is_some_and(|value| !value.is_empty());
+    if is_set("AWS_ACCESS_KEY_ID") && is_set("AWS_SECRET_ACCESS_KEY") {
+        loader.credentials_provider(EnvironmentVariableCredentialsProvider::new())
+    } else {
+        loader
+    }
 }
 
 /// How one call spends the time that is left, so that a fault costs it an attempt, and an outage not the invocation.

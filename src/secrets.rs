@@ -177,10 +177,10 @@ impl Managed {
     async fn fetch(&self, cache: &mut Cache, now: SystemTime, until: Instant) -> Result<(), SecretError> {
         // In doubt until the answers are there, also when the time runs out while waiting for them.
         cache.is_in_doubt = true;
-        let (current, previous) = tokio::join!(self.version("AWSCURRENT", until), self.version("AWSPREVIOUS", until));
-        let mut secrets = vec![current?];
+        // One after the other on one connection: a second would cost a start another handshake.
+        let mut secrets = vec![self.version("AWSCURRENT", until).await?];
         let mut is_in_doubt = false;
-        match previous {
+        match self.version("AWSPREVIOUS", until).await {
             Ok(previous) => secrets.push(previous),
             Err(SecretError::Missing(_)) => {}
             Err(SecretError::Unusable(problem)) => {

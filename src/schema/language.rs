@@ -1,4 +1,5 @@
-//! The schema language: Panther's YAML, read strictly, so that a slip of the pen in a schema is an error.
+//! The schema language: Panther's, read strictly, so that a slip of the pen in a schema is an error. `build.rs` has made
+//! JSON of the YAML.
 //!
 //! Source of the rules: Panther's documentation, "Writing schemas" and "Log schema reference".
 
@@ -59,9 +60,9 @@ pub(super) fn find<'a>(fields: &'a [Field], name: &str) -> Option<&'a Field> {
     fields.iter().find(|field| field.name == name)
 }
 
-/// Reads one schema file.
+/// Reads one schema file, as JSON.
 pub(super) fn parse(text: &str) -> Result<Schema, String> {
-    let file: SchemaFile = serde_saphyr::from_str(text).map_err(|error| error.to_string())?;
+    let file: SchemaFile = serde_json::from_str(text).map_err(|error| error.to_string())?;
     let schema = Schema {
         log_type: file.schema,
         description: file.description,
@@ -189,13 +190,14 @@ fn scalar(name: &str) -> Result<Type, String> {
 #[cfg(test)]
 mod tests {
     use super::parse;
+    use crate::schema::json_of;
 
     /// A whole schema around the given fields.
     fn schema(fields: &str) -> Result<super::Schema, String> {
-        parse(&format!(
+        parse(&json_of(&format!(
             "schema: A.B\ndescription: d\nversion: 1\nfields:\n- {{name: t, type: timestamp, timeFormats: [rfc3339], \
              isEventTime: true, required: true}}\n{fields}"
-        ))
+        )))
     }
 
     #[test]

@@ -12,7 +12,7 @@ pub use walk::{Log, Violation};
 /// The member that tells the log types apart, as a path.
 pub const DISCRIMINATOR: [&str; 2] = ["discriminator", "type"];
 
-/// Every `schemas/*.yml`, as (file name, text); `build.rs` writes the list.
+/// Every `schemas/*.yml`, as (file name, JSON); `build.rs` writes the list.
 const EMBEDDED: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/schemas.rs"));
 
 /// A log type: its name, its table and its fields.
@@ -71,7 +71,7 @@ impl Schemas {
         Self::load(EMBEDDED)
     }
 
-    /// Reads schemas from (file name, text) pairs.
+    /// Reads schemas from (file name, JSON) pairs.
     ///
     /// # Errors
     /// When a text is not in the schema language, or two schemas are chosen by the same discriminator.
@@ -133,4 +133,10 @@ impl fmt::Display for Unclassified<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.violation.fmt(f)
     }
+}
+
+/// A schema as it is written, in the form in which it is embedded.
+#[cfg(test)]
+pub(crate) fn json_of(yaml: &str) -> String {
+    serde_saphyr::from_str::<serde_json::Value>(yaml).unwrap().to_string()
 }

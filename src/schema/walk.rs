@@ -472,7 +472,7 @@ mod tests {
     use proptest::prelude::*;
     use serde_json::{Value, json};
 
-    use super::super::Schemas;
+    use super::super::{Schemas, json_of};
 
     fn alert() -> Value {
         json!({
@@ -679,7 +679,7 @@ mod tests {
             - {name: t, type: timestamp, timeFormats: [rfc3339], isEventTime: true, required: true}\n\
             - {name: discriminator, type: object, required: true, fields: [{name: type, type: string, required: true, validate: {allow: [x]}}]}\n\
             - {name: s, type: smallint}\n- {name: i, type: int}\n- {name: b, type: bigint}\n- {name: f, type: float}\n- {name: j, type: json}\n";
-        let schemas = Schemas::load(&[("a.yml", schema)]).unwrap();
+        let schemas = Schemas::load(&[("a.yml", &json_of(schema))]).unwrap();
         let check = |member: &str| {
             let text = format!(r#"{{"t":"2026-01-01T00:00:00Z","discriminator":{{"type":"x"}},{member}}}"#);
             schemas.classify(text.as_bytes()).map(drop).map_err(|error| error.to_string())
@@ -702,8 +702,8 @@ mod tests {
 
     #[test]
     fn two_schemas_cannot_share_a_discriminator() {
-        let file = include_str!("../../schemas/tracebit_healthcheck.yml");
-        let error = Schemas::load(&[("a.yml", file), ("b.yml", file)]).unwrap_err().to_string();
+        let file = json_of(include_str!("../../schemas/tracebit_healthcheck.yml"));
+        let error = Schemas::load(&[("a.yml", &file), ("b.yml", &file)]).unwrap_err().to_string();
         assert_eq!(error, "schemas/b.yml: discriminator.type \"health_check\" is taken by another schema");
     }
 

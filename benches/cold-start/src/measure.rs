@@ -1,0 +1,146 @@
+//! One start of one function, and what can be seen of it from outside.
+
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, anyhow, ensure};
+use nix::{
+    time::{clock_getcpuclockid, clock_gettime},
+    unistd::Pid,
+};
+use tokio::time::sleep;
+use tracebit_lake_harness::runtime_api::{self, Invocation};
+
+use crate::{cloud::Cloud, delivery, function::Function, share::Share};
+
+/// How long a function may take for an answer: enough for a batch at the smallest share.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Between two requests, for alerts are rare: longer than the share's period, so that none starts in the red.
+const PAUSE: Duration = Duration::from_millis(25);
+
+/// After the last answer a function is still busy asking for the next event.
+const SETTLE: Duration = Duration::from_millis(100);
+
+/// Everything measured of one function.
+#[derive(Debug)]
+pub(crate) struct Measured {
+    pub(crate) name: String,
+    pub(crate) zip_bytes: Option<usize>,
+    pub(crate) rounds: Vec<Round>,
+}
+
+impl Measured {
+    pub(crate) fn new(function: &Function) -> Self {
+        Self { name: function.name.clone(), zip_bytes: function.zip_bytes, rounds: Vec::new() }
+    }
+}
+
+/// What one start showed.
+#[derive(Debug)]
+pub(crate) struct Round {
+    /// From the start of the process to its first request for an event.
+    pub(crate) init: Duration,
+    /// From an event to its answer.
+    pub(crate) first: Duration,
+    pub(crate) warm: Vec<Duration>,
+    /// CPU of one warm request.
+    pub(crate) cpu: Duration,
+    /// CPU of one forged request, where the function tells it from others.
+    pub(crate) forged_cpu: Option<Duration>,
+    /// The most memory that was resident at any time, in bytes.
+    pub(crate) peak_memory: u64,
+}
+
+/// Starts the function, and has it answer one request, warm ones and forged ones.
+pub(crate) async fn round(function: &Function, cloud: &Cloud, share: &Share, requests: usize) -> Result<Round> {
+    let (mut process, init) = start(function, cloud).await?;
+    share.put(process.pid())?;
+    sleep(SETTLE).await;
+
+    let first = request(&process, &delivery::alert(), 200).await?;
+    let (warm, cpu) = series(&process, requests, delivery::alert, 200).await?;
+    let forged_cpu = match function.verifies {
+        true => Some(series(&process, requests, delivery::forgery, 401).await?.1),
+        false => None,
+    };
+    let peak_memory = peak_memory(process.pid())?;
+    process.kill().await;
+    Ok(Round { init, first, warm, cpu, forged_cpu, peak_memory })
+}
+
+/// What a large payload takes.
+#[derive(Debug)]
+pub(crate) struct Batch {
+    /// The most memory that was resident at any time, in bytes.
+    pub(crate) peak_memory: u64,
+    /// What that is more than after one small request.
+    pub(crate) growth: u64,
+    pub(crate) cpu: Duration,
+    /// From the event to its answer.
+    pub(crate) duration: Duration,
+}
+
+/// Starts the function, and has it answer a small request and a batch.
+pub(crate) async fn batch(function: &Function, cloud: &Cloud, share: &Share) -> Result<Batch> {
+    let (mut process, _) = start(function, cloud).await?;
+    share.put(process.pid())?;
+    request(&process, &delivery::alert(), 200).await?;
+    sleep(SETTLE).await;
+    let before = (peak_memory(process.pid())?, cpu(process.pid())?);
+    let duration = request(&process, &delivery::batch(), 200).await?;
+    sleep(SETTLE).await;
+    let after = (peak_memory(process.pid())?, cpu(process.pid())?);
+    process.kill().await;
+    Ok(Batch { peak_memory: after.0, growth: after.0 - before.0, cpu: after.1.saturating_sub(before.1), duration })
+}
+
+async fn start(function: &Function, cloud: &Cloud) -> Result<(runtime_api::Function, Duration)> {
+    let started = Instant::now();
+    let process = runtime_api::Function::start(&function.bootstrap, &cloud.environment(function.fetches_secret)).await;
+    process.ready().await.map_err(|output| anyhow!("{}: {output}", function.name))?;
+    Ok((process, started.elapsed()))
+}
+
+async fn request(process: &runtime_api::Function, event: &str, expected: u16) -> Result<Duration> {
+    let started = Instant::now();
+    let answer = process.invoke_raw(event, PATIENCE).await;
+    let elapsed = started.elapsed();
+    let Invocation::Response(answer) = answer else { return Err(anyhow!("{answer:?}")) };
+    ensure!(answer["statusCode"] == expected, "expected {expected}: {answer}");
+    Ok(elapsed)
+}
+
+/// The requests one after the other: how long each took, and the CPU of one in the mean.
+async fn series(
+    process: &runtime_api::Function,
+    requests: usize,
+    event: impl Fn() -> String,
+    expected: u16,
+) -> Result<(Vec<Duration>, Duration)> {
+    sleep(SETTLE).await;
+    let before = cpu(process.pid())?;
+    let mut durations = Vec::with_capacity(requests);
+    for _ in 0..requests {
+        durations.push(request(process, &event(), expected).await?);
+        sleep(PAUSE).await;
+    }
+    sleep(SETTLE).await;
+    let used = cpu(process.pid())?.saturating_sub(before);
+    Ok((durations, used / u32::try_from(requests.max(1))?))
+}
+
+/// The CPU time of a process, with all its threads, those that have ended as well.
+fn cpu(pid: u32) -> Result<Duration> {
+    let clock = clock_getcpuclockid(Pid::from_raw(pid.try_into()?))?;
+    Ok(Duration::from(clock_gettime(clock)?))
+}
+
+fn peak_memory(pid: u32) -> Result<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("VmHWM in /proc")?;
+    let kilobytes: u64 = line.trim().trim_end_matches(" kB").parse()?;
+    Ok(kilobytes * 1024)
+}

@@ -1,0 +1,171 @@
+//! What was measured, as Markdown: for the terminal and for `docs/performance.md`.
+
+use std::{fs, path::Path, time::Duration};
+
+use anyhow::{Context as _, Result};
+use chrono::Utc;
+use comfy_table::{Table, presets::ASCII_MARKDOWN};
+
+use crate::{
+    cost,
+    delivery::BATCH_BYTES,
+    function::OURS,
+    measure::{Batch, Measured, Round},
+    statistics::{Summary, quantile, summary},
+    target,
+};
+
+/// Where the tables stand in the docs.
+const BEGIN: &str = "<!-- begin measured -->\n";
+const END: &str = "<!-- end measured -->";
+
+/// The memory size that the targets are for, in MB.
+const TARGET_MEMORY: u32 = 128;
+
+/// All functions at one memory size.
+pub(crate) struct Report {
+    pub(crate) memory: u32,
+    pub(crate) share: String,
+    pub(crate) measured: Vec<Measured>,
+    pub(crate) batches: Vec<(String, Vec<Batch>)>,
+}
+
+impl Report {
+    pub(crate) fn of(&self, name: &str) -> Option<&Measured> {
+        self.measured.iter().find(|measured| measured.name == name)
+    }
+}
+
+impl Measured {
+    /// Median and range over the rounds.
+    pub(crate) fn over_rounds(&self, value: impl Fn(&Round) -> f64) -> Summary {
+        summary(self.rounds.iter().map(value))
+    }
+
+    pub(crate) fn init(&self) -> Summary {
+        self.over_rounds(|round| millis(round.init))
+    }
+
+    pub(crate) fn first(&self) -> Summary {
+        self.over_rounds(|round| millis(round.first))
+    }
+
+    /// A quantile of each round's warm requests.
+    pub(crate) fn warm(&self, part: f64) -> Summary {
+        self.over_rounds(|round| quantile(round.warm.iter().copied().map(millis), part))
+    }
+
+    pub(crate) fn cpu(&self) -> Summary {
+        self.over_rounds(|round| millis(round.cpu))
+    }
+
+    pub(crate) fn forged_cpu(&self) -> Option<Summary> {
+        let all: Option<Vec<_>> = self.rounds.iter().map(|round| round.forged_cpu.map(millis)).collect();
+        all.map(summary)
+    }
+
+    pub(crate) fn peak_memory(&self) -> Summary {
+        self.over_rounds(|round| megabytes(round.peak_memory))
+    }
+}
+
+/// Every table.
+pub(crate) fn markdown(reports: &[Report], rounds: usize, requests: usize) -> String {
+    let mut text = format!(
+        "{}, {}: {rounds} rounds in turns, {requests} warm requests in each. Times in ms: the median, and in brackets the \
+         least and the most of the rounds.\n",
+        Utc::now().format("%Y-%m-%d"),
+        machine()
+    );
+    for report in reports {
+        text += &format!("\n### {} MB\n\n{} after INIT.\n\n{}\n", report.memory, report.share, functions(report));
+        text += &format!("\nOne payload of {} MB:\n\n{}\n", BATCH_BYTES / 1_000_000, batches(report));
+        if report.memory == TARGET_MEMORY && report.of(OURS).is_some() {
+            text += &format!("\nTargets:\n\n{}\n", target::table(report));
+        }
+    }
+    if reports.iter().any(|report| report.of(OURS).is_some()) {
+        text += &format!("\n### What Lambda charges for a million deliveries\n\n{}\n", cost::table(reports));
+    }
+    text
+}
+
+/// Puts the tables between the marks of a file.
+pub(crate) fn insert(file: &Path, text: &str) -> Result<()> {
+    let page = fs::read_to_string(file)?;
+    let (before, rest) = page.split_once(BEGIN).context("the mark where the tables begin")?;
+    let (_, after) = rest.split_once(END).context("the mark where the tables end")?;
+    Ok(fs::write(file, format!("{before}{BEGIN}{text}{END}{after}"))?)
+}
+
+fn functions(report: &Report) -> Table {
+    let mut table = table(&[
+        "function",
+        "INIT",
+        "first request",
+        "warm p50",
+        "warm p99",
+        "CPU per request",
+        "CPU per forgery",
+        "peak memory, MB",
+        "zip, MB",
+    ]);
+    for function in &report.measured {
+        table.add_row([
+            function.name.clone(),
+            spread(function.init()),
+            spread(function.first()),
+            spread(function.warm(0.5)),
+            spread(function.warm(0.99)),
+            spread(function.cpu()),
+            function.forged_cpu().map_or_else(String::new, spread),
+            format!("{:.1}", function.peak_memory().median),
+            function.zip_bytes.map_or_else(String::new, |bytes| format!("{:.2}", megabytes(bytes as u64))),
+        ]);
+    }
+    table
+}
+
+fn batches(report: &Report) -> Table {
+    let mut table = table(&["function", "answer, ms", "CPU, ms", "peak memory, MB", "of it for the payload, MB"]);
+    for (name, batches) in &report.batches {
+        let of = |value: fn(&Batch) -> f64| summary(batches.iter().map(value));
+        table.add_row([
+            name.clone(),
+            spread(of(|batch| millis(batch.duration))),
+            spread(of(|batch| millis(batch.cpu))),
+            format!("{:.1}", of(|batch| megabytes(batch.peak_memory)).median),
+            format!("{:.1}", of(|batch| megabytes(batch.growth)).median),
+        ]);
+    }
+    table
+}
+
+/// An empty Markdown table with these columns.
+pub(crate) fn table(header: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_preset(ASCII_MARKDOWN).set_header(header.iter().copied());
+    table
+}
+
+fn spread(summary: Summary) -> String {
+    let Summary { median, least, most } = summary;
+    let digits = usize::from(median < 100.0) + usize::from(median < 10.0);
+    format!("{median:.digits$} ({least:.digits$}–{most:.digits$})")
+}
+
+pub(crate) fn millis(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1e3
+}
+
+#[expect(clippy::cast_precision_loss, reason = "sizes of memory and files")]
+pub(crate) fn megabytes(bytes: u64) -> f64 {
+    bytes as f64 / 1e6
+}
+
+fn machine() -> String {
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = info.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or_default();
+    format!("{cores} cores, {}", model.trim_start_matches(['\t', ' ', ':']))
+}

@@ -1,0 +1,138 @@
+//! What lies between the request and the store, in bytes of payload a second, beside SHA-256 alone: `cargo bench --bench
+//! pipeline`. Payloads are alerts, a line each: one of 2 KB, 64 KB of them, and the 6 MB that a function URL takes.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a benchmark stops where it is broken")]
+
+use std::{io::Write as _, sync::LazyLock};
+
+use chrono::{DateTime, Utc};
+use divan::{Bencher, black_box, counter::BytesCount};
+use flate2::{Compression, write::GzEncoder};
+use http::HeaderMap;
+use sha2::{Digest as _, Sha256};
+use tracebit_lake::{
+    config::Source,
+    key::Prefix,
+    lot, payload,
+    record::{self, Origin},
+    schema::Schemas,
+    signature::{Secret, Signature, Verified, verify},
+};
+
+const SIZES: [usize; 3] = [2_000, 64_000, 6_000_000];
+
+const ALERT: &str = include_str!("../events/logs/alert-aws.json");
+
+static SCHEMAS: LazyLock<Schemas> = LazyLock::new(|| Schemas::embedded().unwrap());
+static SOURCE: LazyLock<Source> = LazyLock::new(|| Source { id: None, label: "tracebit".to_owned() });
+
+fn main() {
+    divan::main();
+}
+
+/// SHA-256 and nothing else: HMAC and row ids cannot be faster.
+#[divan::bench(args = SIZES)]
+fn sha256_alone(bencher: Bencher<'_, '_>, bytes: usize) {
+    let body = alerts(bytes);
+    bencher.counter(BytesCount::of_slice(&body)).bench(|| Sha256::digest(black_box(&body)));
+}
+
+#[divan::bench(args = SIZES)]
+fn verify_signature(bencher: Bencher<'_, '_>, bytes: usize) {
+    let delivery = Delivery::of(alerts(bytes));
+    bencher.counter(BytesCount::of_slice(&delivery.body)).bench(|| delivery.verified());
+}
+
+/// The split into elements: all that there is to decode in a payload that is not compressed.
+#[divan::bench(args = SIZES)]
+fn decode_plain(bencher: Bencher<'_, '_>, bytes: usize) {
+    let delivery = Delivery::of(alerts(bytes));
+    let body = delivery.verified();
+    bencher.counter(BytesCount::of_slice(&delivery.body)).bench(|| {
+        let payload = payload::decode(black_box(body), &HeaderMap::new(), usize::MAX).unwrap();
+        payload::elements(&payload).count()
+    });
+}
+
+/// Bytes are those after decompression.
+#[divan::bench(args = SIZES)]
+fn decode_gzip(bencher: Bencher<'_, '_>, bytes: usize) {
+    let plain = alerts(bytes);
+    let delivery = Delivery::of(gzip(&plain));
+    let body = delivery.verified();
+    bencher.counter(BytesCount::of_slice(&plain)).bench(|| {
+        let payload = payload::decode(black_box(body), &HeaderMap::new(), usize::MAX).unwrap();
+        payload::elements(&payload).count()
+    });
+}
+
+/// Classification, schema, indicators and row id.
+#[divan::bench(args = SIZES)]
+fn validate(bencher: Bencher<'_, '_>, bytes: usize) {
+    let body = alerts(bytes);
+    bencher
+        .counter(BytesCount::of_slice(&body))
+        .bench(|| payload::elements(&body).filter(|element| SCHEMAS.classify(black_box(element)).is_ok()).count());
+}
+
+/// The lines of JSON of logs that have been validated.
+#[divan::bench(args = SIZES)]
+fn record_lines(bencher: Bencher<'_, '_>, bytes: usize) {
+    let body = alerts(bytes);
+    let logs: Vec<_> = payload::elements(&body).map(|element| SCHEMAS.classify(element).unwrap()).collect();
+    bencher.counter(BytesCount::of_slice(&body)).bench(|| {
+        let mut lines = Vec::new();
+        for log in &logs {
+            record::push_log(&mut lines, log, origin());
+        }
+        lines
+    });
+}
+
+/// All of it, from the signature to the objects that go to S3.
+#[divan::bench(args = SIZES)]
+fn verify_validate_record(bencher: Bencher<'_, '_>, bytes: usize) {
+    let delivery = Delivery::of(alerts(bytes));
+    bencher.counter(BytesCount::of_slice(&delivery.body)).bench(|| {
+        let payload = payload::decode(delivery.verified(), &HeaderMap::new(), usize::MAX).unwrap();
+        lot::gather(payload::elements(&payload), &SCHEMAS, &Prefix::default(), origin()).objects.len()
+    });
+}
+
+/// A body with its signature.
+struct Delivery {
+    body: Vec<u8>,
+    signature: Signature,
+    secret: Secret,
+}
+
+impl Delivery {
+    fn of(body: Vec<u8>) -> Self {
+        let secret = Secret::new("a secret for benchmarks").unwrap();
+        Self { signature: secret.sign(&body), secret, body }
+    }
+
+    fn verified(&self) -> Verified<'_> {
+        verify(black_box(&self.body), &self.signature, std::slice::from_ref(&self.secret)).unwrap()
+    }
+}
+
+fn origin() -> Origin<'static> {
+    Origin { received: DateTime::<Utc>::UNIX_EPOCH, source: &SOURCE }
+}
+
+/// Different alerts, a line each, up to so many bytes; at least one.
+fn alerts(bytes: usize) -> Vec<u8> {
+    let alert: serde_json::Value = serde_json::from_str(ALERT).unwrap();
+    let line = format!("{alert}\n");
+    let id = alert["id"].as_str().unwrap();
+    let lines =
+        (0..(bytes / line.len()).max(1)).map(|n| line.replace(id, &format!("5d3c8a52-0a4e-4a53-9f57-{n:012x}")));
+    lines.collect::<String>().into_bytes()
+}
+
+fn gzip(plain: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(plain).unwrap();
+    encoder.finish().unwrap()
+}
