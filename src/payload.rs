@@ -131,7 +131,7 @@ fn array(inside: &[u8], may_be_empty: bool) -> Option<Elements<'_>> {
 /// Whether these are lines with an object on each, some of them perhaps broken. Lines that end in a comma belong to an
 /// array or an object that was printed over several lines.
 fn has_object_lines(payload: &[u8]) -> bool {
-    let lines = || payload.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
+    let lines = || Elements { rest: payload, separator: Separator::Newline };
     let is_object = |line: &[u8]| line.first() == Some(&b'{') && value_len(line) == Some(line.len());
     lines().any(is_object) && !lines().any(|line| line.last() == Some(&b','))
 }

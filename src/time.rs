@@ -21,7 +21,10 @@ pub fn parse(text: &str) -> Result<DateTime<Utc>, &'static str> {
 /// `YYYY-MM-DD HH:MM:SS.fff`, the fraction cut, as an Athena TIMESTAMP column reads it.
 #[must_use]
 pub fn sql(time: DateTime<Utc>) -> String {
-    time.format("%Y-%m-%d %H:%M:%S%.3f").to_string()
+    let (year, month, day) = (time.year(), time.month(), time.day());
+    let (hour, minute, second) = (time.hour(), time.minute(), time.second());
+    // Faster than chrono's formats, which are read anew each time; a batch has thousands of records.
+    format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}.{:03}", time.timestamp_subsec_millis())
 }
 
 #[cfg(test)]

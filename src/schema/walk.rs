@@ -463,6 +463,15 @@ fn mismatch(expected: &Type, found: Peek) -> Violation {
 
 /// Appends `text` as a JSON string.
 fn push_string(to: &mut Vec<u8>, text: &str) {
+    // Most strings have nothing to escape, and to look at every byte, whatever was found, is what vectors are for.
+    let needs_escapes =
+        text.bytes().fold(false, |found, byte| found | (byte < 0x20) | (byte == b'"') | (byte == b'\\'));
+    if !needs_escapes {
+        to.push(b'"');
+        to.extend_from_slice(text.as_bytes());
+        to.push(b'"');
+        return;
+    }
     #[expect(clippy::expect_used, reason = "writing a str into memory as JSON has no way to fail")]
     serde_json::to_writer(to, text).expect("a str into memory");
 }
