@@ -13,6 +13,9 @@ use crate::{indicator::Indicators, record::RowId, time};
 /// How deep a log may be nested. Tracebit's go five deep; the engines that read the lake give up somewhere.
 const MAX_DEPTH: usize = 64;
 
+/// How many members are open at a time in an alert, at most, so that there is room for them from the start.
+const USUAL_MEMBERS: usize = 32;
+
 /// How many characters of a name or value from outside an error shows.
 const SHOWN_CHARS: usize = 64;
 
@@ -165,8 +168,8 @@ pub(super) fn check<'s, 't>(text: &'t [u8], schema: &'s Schema) -> Result<Log<'s
     let mut walk = Walk {
         jiter: Jiter::new(text),
         canonical: Vec::with_capacity(text.len()),
-        reordered: Vec::new(),
-        members: Vec::new(),
+        reordered: Vec::with_capacity(text.len()),
+        members: Vec::with_capacity(USUAL_MEMBERS),
         depth: 0,
         event_time: None,
         indicators: Indicators::default(),
