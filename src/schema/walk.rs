@@ -467,9 +467,8 @@ fn mismatch(expected: &Type, found: Peek) -> Violation {
 /// Appends `text` as a JSON string.
 fn push_string(to: &mut Vec<u8>, text: &str) {
     // Most strings have nothing to escape, and to look at every byte, whatever was found, is what vectors are for.
-    let needs_escapes =
-        text.bytes().fold(false, |found, byte| found | (byte < 0x20) | (byte == b'"') | (byte == b'\\'));
-    if !needs_escapes {
+    let escapes = text.bytes().filter(|byte| matches!(byte, 0..0x20 | b'"' | b'\\')).count();
+    if escapes == 0 {
         to.push(b'"');
         to.extend_from_slice(text.as_bytes());
         to.push(b'"');
