@@ -16,7 +16,7 @@ use tracebit_lake_harness::runtime_api::{self, Invocation};
 use crate::{cloud::Cloud, delivery, function::Function, share::Share};
 
 /// How long a function may take for an answer: enough for a batch at the smallest share.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Between two requests, for alerts are rare: longer than the share's period, so that none starts in the red.
 const PAUSE: Duration = Duration::from_millis(25);
@@ -62,9 +62,10 @@ pub(crate) async fn round(function: &Function, cloud: &Cloud, share: &Share, req
 
     let first = request(&process, &delivery::alert(), 200).await?;
     let (warm, cpu) = series(&process, requests, delivery::alert, 200).await?;
-    let forged_cpu = match function.verifies {
-        true => Some(series(&process, requests, delivery::forgery, 401).await?.1),
-        false => None,
+    let forged_cpu = if function.verifies {
+        Some(series(&process, requests, delivery::forgery, 401).await?.1)
+    } else {
+        None
     };
     let peak_memory = peak_memory(process.pid())?;
     process.kill().await;

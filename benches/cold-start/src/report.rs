@@ -71,23 +71,23 @@ impl Measured {
 
 /// Every table.
 pub(crate) fn markdown(reports: &[Report], rounds: usize, requests: usize) -> String {
-    let mut text = format!(
+    let mut text = vec![format!(
         "{}, {}: {rounds} rounds in turns, {requests} warm requests in each. Times in ms: the median, and in brackets the \
          least and the most of the rounds.\n",
         Utc::now().format("%Y-%m-%d"),
         machine()
-    );
+    )];
     for report in reports {
-        text += &format!("\n### {} MB\n\n{} after INIT.\n\n{}\n", report.memory, report.share, functions(report));
-        text += &format!("\nOne payload of {} MB:\n\n{}\n", BATCH_BYTES / 1_000_000, batches(report));
+        text.push(format!("\n### {} MB\n\n{} after INIT.\n\n{}\n", report.memory, report.share, functions(report));
+        text.push(format!("\nOne payload of {} MB:\n\n{}\n", BATCH_BYTES / 1_000_000, batches(report));
         if report.memory == TARGET_MEMORY && report.of(OURS).is_some() {
-            text += &format!("\nTargets:\n\n{}\n", target::table(report));
+            text.push(format!("\nTargets:\n\n{}\n", target::table(report));
         }
     }
     if reports.iter().any(|report| report.of(OURS).is_some()) {
-        text += &format!("\n### What Lambda charges for a million deliveries\n\n{}\n", cost::table(reports));
+        text.push(format!("\n### What Lambda charges for a million deliveries\n\n{}\n", cost::table(reports));
     }
-    text
+    text.concat()
 }
 
 /// Puts the tables between the marks of a file.
