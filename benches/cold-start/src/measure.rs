@@ -62,11 +62,8 @@ pub(crate) async fn round(function: &Function, cloud: &Cloud, share: &Share, req
 
     let first = request(&process, &delivery::alert(), 200).await?;
     let (warm, cpu) = series(&process, requests, delivery::alert, 200).await?;
-    let forged_cpu = if function.verifies {
-        Some(series(&process, requests, delivery::forgery, 401).await?.1)
-    } else {
-        None
-    };
+    let forged_cpu =
+        if function.verifies { Some(series(&process, requests, delivery::forgery, 401).await?.1) } else { None };
     let peak_memory = peak_memory(process.pid())?;
     process.kill().await;
     Ok(Round { init, first, warm, cpu, forged_cpu, peak_memory })

@@ -78,14 +78,14 @@ pub(crate) fn markdown(reports: &[Report], rounds: usize, requests: usize) -> St
         machine()
     )];
     for report in reports {
-        text.push(format!("\n### {} MB\n\n{} after INIT.\n\n{}\n", report.memory, report.share, functions(report));
-        text.push(format!("\nOne payload of {} MB:\n\n{}\n", BATCH_BYTES / 1_000_000, batches(report));
+        text.push(format!("\n### {} MB\n\n{} after INIT.\n\n{}\n", report.memory, report.share, functions(report)));
+        text.push(format!("\nOne payload of {} MB:\n\n{}\n", BATCH_BYTES / 1_000_000, batches(report)));
         if report.memory == TARGET_MEMORY && report.of(OURS).is_some() {
-            text.push(format!("\nTargets:\n\n{}\n", target::table(report));
+            text.push(format!("\nTargets:\n\n{}\n", target::table(report)));
         }
     }
     if reports.iter().any(|report| report.of(OURS).is_some()) {
-        text.push(format!("\n### What Lambda charges for a million deliveries\n\n{}\n", cost::table(reports));
+        text.push(format!("\n### What Lambda charges for a million deliveries\n\n{}\n", cost::table(reports)));
     }
     text.concat()
 }
