@@ -18,6 +18,7 @@ use aws_smithy_http_client::{
     tls::{Provider, rustls_provider::CryptoMode},
 };
 use aws_types::service_config::{LoadServiceConfig, ServiceConfigKey};
+use tokio::time::Instant;
 
 /// One attempt, and the connection it may need: a healthy service answers in tens of milliseconds.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -69,8 +70,12 @@ pub(crate) struct Patience {
 }
 
 impl Patience {
-    /// For a call that sends `bytes` and is given up, wherever it stands, once `left` is over.
-    pub(crate) fn of(left: Duration, bytes: usize) -> Self {
+    /// For a call that sends `bytes` and is given up, wherever it stands, at `until`.
+    pub(crate) fn until(until: Instant, bytes: usize) -> Self {
+        Self::of(until.saturating_duration_since(Instant::now()), bytes)
+    }
+
+    fn of(left: Duration, bytes: usize) -> Self {
         let timeouts = TimeoutConfig::builder().operation_attempt_timeout(attempt_timeout(left, bytes)).build();
         let retries = RetryConfig::standard()
             .with_max_attempts(MAX_ATTEMPTS)

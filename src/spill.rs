@@ -128,8 +128,7 @@ impl SpillQueue {
             return Err(SpillError::Deadline);
         }
         let message = serde_json::to_string(spilled).map_err(|error| SpillError::Failed(error.to_string()))?;
-        let Patience { timeouts, retries } =
-            Patience::of(until.saturating_duration_since(Instant::now()), message.len());
+        let Patience { timeouts, retries } = Patience::until(until, message.len());
         let checksum = HEXLOWER.encode(&Md5::digest(&message));
         let send = self
             .client

@@ -110,7 +110,7 @@ impl Store {
             return Err(StoreError::Deadline);
         }
         let lost = LostAnswer::default();
-        let Patience { timeouts, retries } = Patience::of(until.saturating_duration_since(Instant::now()), body.len());
+        let Patience { timeouts, retries } = Patience::until(until, body.len());
         let checksum = BASE64.encode(&crc32fast::hash(&body).to_be_bytes());
         let put = self
             .client
