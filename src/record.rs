@@ -56,7 +56,7 @@ impl fmt::Debug for RowId {
 
 impl Serialize for RowId {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        serializer.serialize_str(&HEXLOWER.encode(&self.0))
     }
 }
 

@@ -1,12 +1,12 @@
 //! One pass over a log, beside its schema: syntax, violations, event time, indicators and the canonical form, without a
 //! tree of values.
 
-use std::fmt;
+use std::{cmp::Ordering, fmt};
 
 use chrono::{DateTime, Utc};
 use jiter::{Jiter, JiterError, JiterErrorType, JsonErrorType, Peek};
 
-use super::language::{Field, Rule, Type, find};
+use super::language::{Field, Rule, Type};
 use super::{DISCRIMINATOR, Schema};
 use crate::{indicator::Indicators, record::RowId, time};
 
@@ -166,6 +166,7 @@ fn enter(jiter: &mut Jiter<'_>, name: &str) -> Result<Option<Peek>, Violation> {
 /// Checks `text` against `schema`.
 pub(super) fn check<'s, 't>(text: &'t [u8], schema: &'s Schema) -> Result<Log<'s, 't>, Violation> {
     let mut walk = Walk {
+        text,
         jiter: Jiter::new(text),
         canonical: Vec::with_capacity(text.len()),
         reordered: Vec::with_capacity(text.len()),
@@ -191,6 +192,7 @@ pub(super) fn check<'s, 't>(text: &'t [u8], schema: &'s Schema) -> Result<Log<'s
 }
 
 struct Walk<'a> {
+    text: &'a [u8],
     jiter: Jiter<'a>,
     /// The canonical form so far: no white space, members sorted by name, strings with the fewest escapes, numbers to
     /// the digit as sent (two numbers of 40 digits are not the same because their first 17 are).
@@ -212,11 +214,28 @@ struct Member {
     start: usize,
     name_end: usize,
     end: usize,
+    /// How the name begins, as a number that sorts like it; most names are told apart by it.
+    beginning: u64,
 }
 
 impl Member {
+    fn new(canonical: &[u8], start: usize, name_end: usize) -> Self {
+        let mut beginning = [0; 8];
+        // A name ends in a quote, so what fills up a short one decides nothing.
+        let name = canonical.get(start + 1..name_end).unwrap_or_default();
+        match name.first_chunk() {
+            Some(chunk) => beginning = *chunk,
+            None => beginning.iter_mut().zip(name).for_each(|(to, from)| *to = *from),
+        }
+        Self { start, name_end, end: canonical.len(), beginning: u64::from_be_bytes(beginning) }
+    }
+
     fn name<'c>(&self, canonical: &'c [u8]) -> &'c [u8] {
         canonical.get(self.start..self.name_end).unwrap_or_default()
+    }
+
+    fn cmp_by_name(&self, other: &Self, canonical: &[u8]) -> Ordering {
+        self.beginning.cmp(&other.beginning).then_with(|| self.name(canonical).cmp(other.name(canonical)))
     }
 
     fn is_null(&self, canonical: &[u8]) -> bool {
@@ -259,7 +278,7 @@ impl Walk<'_> {
             Ok(text) => text,
             Err(error) => return Err(Violation::syntax(&error, &self.jiter)),
         };
-        push_string(&mut self.canonical, text);
+        push_string(&mut self.canonical, text, self.text);
         let Some(rule) = rule else { return Ok(()) };
         match rule.kind {
             Type::String => take_text(rule, text, &mut self.indicators),
@@ -331,6 +350,7 @@ impl Walk<'_> {
         let start = self.canonical.len();
         let first_member = self.members.len();
         self.canonical.push(b'{');
+        let mut expected = 0;
         let mut next = self.jiter.known_object();
         loop {
             let name = match next {
@@ -341,19 +361,19 @@ impl Walk<'_> {
             if self.depth == 1 && name.get(..2).is_some_and(|start| start.eq_ignore_ascii_case("p_")) {
                 return Err(Violation::new("names that begin with p_ are the lake's own").within(&shown(name)));
             }
-            let field = fields.and_then(|fields| find(fields, name));
+            let field = fields.and_then(|fields| find(fields, name, &mut expected));
             if self.members.len() > first_member {
                 self.canonical.push(b',');
             }
             let start = self.canonical.len();
-            push_string(&mut self.canonical, name);
+            push_string(&mut self.canonical, name, self.text);
             let name_end = self.canonical.len();
             self.canonical.push(b':');
             self.member(field).map_err(|violation| match field {
                 Some(field) => violation.within(&field.name),
                 None => violation.within(&self.name_at(start, name_end)),
             })?;
-            self.members.push(Member { start, name_end, end: self.canonical.len() });
+            self.members.push(Member::new(&self.canonical, start, name_end));
             next = self.jiter.next_key();
         }
         self.canonical.push(b'}');
@@ -398,7 +418,7 @@ impl Walk<'_> {
             members.iter().any(|member| {
                 let quoted = member.name(&self.canonical);
                 let name = quoted.get(1..quoted.len().saturating_sub(1));
-                !member.is_null(&self.canonical) && name == Some(field.name.as_bytes())
+                name == Some(field.name.as_bytes()) && !member.is_null(&self.canonical)
             })
         };
         match fields.iter().find(|field| field.required && !is_there(field)) {
@@ -411,11 +431,11 @@ impl Walk<'_> {
     fn sort(&mut self, start: usize, first_member: usize) -> Result<(), Violation> {
         let canonical = &self.canonical;
         let members = self.members.get_mut(first_member..).unwrap_or_default();
-        if members.is_sorted_by(|a, b| a.name(canonical) < b.name(canonical)) {
+        if members.is_sorted_by(|a, b| a.cmp_by_name(b, canonical).is_lt()) {
             return Ok(());
         }
-        members.sort_unstable_by(|a, b| a.name(canonical).cmp(b.name(canonical)));
-        let repeated = members.array_windows().find(|[a, b]| a.name(canonical) == b.name(canonical));
+        members.sort_unstable_by(|a, b| a.cmp_by_name(b, canonical));
+        let repeated = members.array_windows().find(|[a, b]| a.cmp_by_name(b, canonical).is_eq());
         if let Some([Member { start, name_end, .. }, _]) = repeated.copied() {
             let name = self.name_at(start, name_end);
             return Err(Violation::new("repeated member").within(&name));
@@ -430,6 +450,14 @@ impl Walk<'_> {
         self.canonical.extend_from_slice(&self.reordered);
         Ok(())
     }
+}
+
+/// The field called `name`; members mostly come in the order of the schema, so the search begins at the one `expected`.
+fn find<'a>(fields: &'a [Field], name: &str, expected: &mut usize) -> Option<&'a Field> {
+    let (before, after) = fields.split_at_checked(*expected)?;
+    let (index, field) = after.iter().chain(before).enumerate().find(|(_, field)| field.name == name)?;
+    *expected = (*expected + index + 1) % fields.len();
+    Some(field)
 }
 
 /// What a string's rule says of its text; numbers and booleans count as the text they were sent as.
@@ -464,18 +492,20 @@ fn mismatch(expected: &Type, found: Peek) -> Violation {
     Violation::expected(expected, kind_of(found))
 }
 
-/// Appends `text` as a JSON string.
-fn push_string(to: &mut Vec<u8>, text: &str) {
-    // Most strings have nothing to escape, and to look at every byte, whatever was found, is what vectors are for.
-    let escapes = text.bytes().filter(|byte| matches!(byte, 0..0x20 | b'"' | b'\\')).count();
-    if escapes == 0 {
-        to.push(b'"');
-        to.extend_from_slice(text.as_bytes());
-        to.push(b'"');
+/// Appends `text`, a string of `log`, as a JSON string with the fewest escapes.
+fn push_string(to: &mut Vec<u8>, text: &str, log: &[u8]) {
+    if let Some(quoted) = quoted_in(log, text) {
+        to.extend_from_slice(quoted);
         return;
     }
     #[expect(clippy::expect_used, reason = "writing a str into memory as JSON has no way to fail")]
     serde_json::to_writer(to, text).expect("a str into memory");
+}
+
+/// `text` with its quotes, where it is a part of `log`: what the parser had to unescape lies elsewhere in memory.
+fn quoted_in<'l>(log: &'l [u8], text: &str) -> Option<&'l [u8]> {
+    let start = text.as_ptr().addr().checked_sub(log.as_ptr().addr())?;
+    log.get(start.checked_sub(1)?..=start + text.len())
 }
 
 #[cfg(test)]
