@@ -70,9 +70,11 @@ pub(crate) struct Patience {
 }
 
 impl Patience {
-    /// For a call that sends `bytes` and is given up, wherever it stands, at `until`.
-    pub(crate) fn until(until: Instant, bytes: usize) -> Self {
-        Self::of(until.saturating_duration_since(Instant::now()), bytes)
+    /// For a call that sends `bytes` and is given up, wherever it stands, at `until`; `None` when that moment has come,
+    /// for then no call may begin.
+    pub(crate) fn until(until: Instant, bytes: usize) -> Option<Self> {
+        let left = until.saturating_duration_since(Instant::now());
+        (!left.is_zero()).then(|| Self::of(left, bytes))
     }
 
     fn of(left: Duration, bytes: usize) -> Self {

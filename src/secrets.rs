@@ -197,7 +197,7 @@ impl Managed {
 
     /// The version with this staging label, or a failure by `until`.
     async fn version(&self, stage: &str, until: Instant) -> Result<Secret, SecretError> {
-        let Patience { timeouts, retries } = Patience::until(until, 0);
+        let Patience { timeouts, retries } = Patience::until(until, 0).ok_or_else(out_of_time)?;
         let get = self
             .client
             .get_secret_value()

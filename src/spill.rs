@@ -124,11 +124,8 @@ impl SpillQueue {
     /// [`SpillError`]; whether SQS has the message then is not known, which is no matter: what is filed twice is stored
     /// once.
     pub async fn send(&self, spilled: &Spilled, until: Instant) -> Result<(), SpillError> {
-        if until <= Instant::now() {
-            return Err(SpillError::Deadline);
-        }
         let message = serde_json::to_string(spilled).map_err(|error| SpillError::Failed(error.to_string()))?;
-        let Patience { timeouts, retries } = Patience::until(until, message.len());
+        let Patience { timeouts, retries } = Patience::until(until, message.len()).ok_or(SpillError::Deadline)?;
         let checksum = HEXLOWER.encode(&Md5::digest(&message));
         let send = self
             .client

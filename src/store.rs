@@ -106,11 +106,8 @@ impl Store {
     }
 
     async fn put(&self, key: String, body: Vec<u8>, until: Instant) -> Result<Put, StoreError> {
-        if until <= Instant::now() {
-            return Err(StoreError::Deadline);
-        }
+        let Patience { timeouts, retries } = Patience::until(until, body.len()).ok_or(StoreError::Deadline)?;
         let lost = LostAnswer::default();
-        let Patience { timeouts, retries } = Patience::until(until, body.len());
         let checksum = BASE64.encode(&crc32fast::hash(&body).to_be_bytes());
         let put = self
             .client

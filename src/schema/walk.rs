@@ -514,6 +514,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::super::{Schemas, json_of};
+    use crate::record::RowId;
 
     fn alert() -> Value {
         json!({
@@ -657,6 +658,64 @@ mod tests {
         assert_eq!(classify(&escaped), Err("id: repeated member".to_owned()));
         let inner = text.replacen('{', r#"{"x":[{"b":1,"a":2,"b":3}],"#, 1);
         assert_eq!(classify(&inner), Err("x[0].b: repeated member".to_owned()));
+        let long = text.replacen('{', r#"{"x":{"a long name 1":1,"a long name 2":2,"a long name 1":3},"#, 1);
+        assert_eq!(classify(&long), Err("x.a long name 1: repeated member".to_owned()));
+    }
+
+    #[test]
+    fn the_row_id_is_that_of_members_in_the_order_of_their_quoted_names() {
+        let names = [
+            "",
+            " ",
+            "!",
+            "\"",
+            "a",
+            "a!",
+            "a\"",
+            "a\u{1}",
+            "ab",
+            "abcdefg",
+            "abcdefgh",
+            "abcdefgh!",
+            "abcdefghij",
+            "é",
+        ];
+        let quoted = |name: &&str| json!(name).to_string();
+        let object = |names: &[&str]| {
+            let members: Vec<_> = names.iter().map(|name| format!("{}:[{{}}]", quoted(name))).collect();
+            format!("{{{}}}", members.join(","))
+        };
+        let log = |x: &str| {
+            format!(
+                r#"{{"discriminator":{{"subtype":"s","type":"health_check"}},"is_healthy":true,"timestamp":"2026-11-22T09:00:00Z","x":{x}}}"#
+            )
+        };
+        let mut sorted = names;
+        sorted.sort_by_key(quoted);
+        let canonical = log(&object(&sorted));
+        let schemas = Schemas::embedded().unwrap();
+        let expected = RowId::of("Tracebit.HealthCheck", canonical.as_bytes());
+        for turn in 0..names.len() {
+            let mut turned = names;
+            turned.rotate_left(turn);
+            let text = log(&object(&turned));
+            assert_eq!(schemas.classify(text.as_bytes()).unwrap().row_id, expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn members_are_found_in_any_order() {
+        let Value::Object(members) = alert() else { unreachable!() };
+        let members: Vec<_> = members.iter().map(|(name, value)| format!("{}:{value}", json!(name))).collect();
+        for turn in 0..members.len() {
+            let mut turned = members.clone();
+            turned.rotate_left(turn);
+            turned.insert(turn, r#""unknown":1"#.to_owned());
+            assert_eq!(classify(&format!("{{{}}}", turned.join(","))), Ok("Tracebit.Alert".to_owned()), "{turned:?}");
+            let mistaken = turned.join(",").replace("\"192.0.2.1\"", "[]");
+            let expected = Err("event.request.ip: expected string, found array".to_owned());
+            assert_eq!(classify(&format!("{{{mistaken}}}")), expected);
+        }
     }
 
     #[test]
