@@ -6,7 +6,7 @@ use std::{cmp::Ordering, fmt};
 use chrono::{DateTime, Utc};
 use jiter::{Jiter, JiterError, JiterErrorType, JsonErrorType, Peek};
 
-use super::language::{Field, Rule, Type};
+use super::language::{Field, Rule, Type, find};
 use super::{DISCRIMINATOR, Schema};
 use crate::{indicator::Indicators, record::RowId, time};
 
@@ -350,7 +350,6 @@ impl Walk<'_> {
         let start = self.canonical.len();
         let first_member = self.members.len();
         self.canonical.push(b'{');
-        let mut expected = 0;
         let mut next = self.jiter.known_object();
         loop {
             let name = match next {
@@ -361,7 +360,7 @@ impl Walk<'_> {
             if self.depth == 1 && name.get(..2).is_some_and(|start| start.eq_ignore_ascii_case("p_")) {
                 return Err(Violation::new("names that begin with p_ are the lake's own").within(&shown(name)));
             }
-            let field = fields.and_then(|fields| find(fields, name, &mut expected));
+            let field = fields.and_then(|fields| find(fields, name));
             if self.members.len() > first_member {
                 self.canonical.push(b',');
             }
@@ -450,14 +449,6 @@ impl Walk<'_> {
         self.canonical.extend_from_slice(&self.reordered);
         Ok(())
     }
-}
-
-/// The field called `name`; members mostly come in the order of the schema, so the search begins at the one `expected`.
-fn find<'a>(fields: &'a [Field], name: &str, expected: &mut usize) -> Option<&'a Field> {
-    let (before, after) = fields.split_at_checked(*expected)?;
-    let (index, field) = after.iter().chain(before).enumerate().find(|(_, field)| field.name == name)?;
-    *expected = (*expected + index + 1) % fields.len();
-    Some(field)
 }
 
 /// What a string's rule says of its text; numbers and booleans count as the text they were sent as.

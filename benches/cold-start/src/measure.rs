@@ -44,8 +44,8 @@ impl Measured {
 /// What one start showed.
 #[derive(Debug)]
 pub(crate) struct Round {
-    /// From the start of the process to its first request for an event: the median of the round's starts.
-    pub(crate) init: Duration,
+    /// From the start of the process to its first request for an event, for each of the round's starts.
+    pub(crate) inits: Vec<Duration>,
     /// From an event to its answer.
     pub(crate) first: Duration,
     pub(crate) warm: Vec<Duration>,
@@ -61,14 +61,12 @@ pub(crate) struct Round {
 pub(crate) async fn round(function: &Function, cloud: &Cloud, share: &Share, requests: usize) -> Result<Round> {
     let (mut process, init) = start(function, cloud).await?;
     let mut inits = vec![init];
-    while inits.len() < STARTS {
+    for _ in 1..STARTS {
         process.kill().await;
-        let (again, init) = start(function, cloud).await?;
-        process = again;
+        let init;
+        (process, init) = start(function, cloud).await?;
         inits.push(init);
     }
-    inits.sort();
-    let init = inits[STARTS / 2];
     share.put(process.pid())?;
     sleep(SETTLE).await;
 
@@ -78,7 +76,7 @@ pub(crate) async fn round(function: &Function, cloud: &Cloud, share: &Share, req
         if function.verifies { Some(series(&process, requests, delivery::forgery, 401).await?.1) } else { None };
     let peak_memory = peak_memory(process.pid())?;
     process.kill().await;
-    Ok(Round { init, first, warm, cpu, forged_cpu, peak_memory })
+    Ok(Round { inits, first, warm, cpu, forged_cpu, peak_memory })
 }
 
 /// What a large payload takes.

@@ -42,8 +42,9 @@ impl Measured {
         summary(self.rounds.iter().map(value))
     }
 
+    /// The median of each round's starts.
     pub(crate) fn init(&self) -> Summary {
-        self.over_rounds(|round| millis(round.init))
+        self.over_rounds(|round| quantile(round.inits.iter().copied().map(millis), 0.5))
     }
 
     pub(crate) fn first(&self) -> Summary {
