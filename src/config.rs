@@ -3,35 +3,14 @@
 use std::{env, fmt};
 
 use crate::{
-    key::Prefix,
-    signature::{Secret, SecretTooShort},
+    auth::{Secret, SecretSource, SecretTooShort},
+    lake::{Prefix, Source},
 };
 
-/// `MAX_PAYLOAD_BYTES` where it is not set: 16 MiB.
+/// `MAX_PAYLOAD_BYTES` if it is not set: 16 MiB.
 const DEFAULT_MAX_PAYLOAD_BYTES: usize = 16 * 1024 * 1024;
 
-/// Where the shared secret comes from.
-#[derive(Debug, Clone)]
-pub enum SecretSource {
-    /// `TRACEBIT_SECRET`: local runs and tests.
-    Fixed(Secret),
-    /// `TRACEBIT_SECRET_ARN`: a secret in Secrets Manager.
-    SecretsManager {
-        /// The secret's ARN.
-        arn: String,
-    },
-}
-
-/// What `p_source_id` and `p_source_label` say.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Source {
-    /// `SOURCE_ID`.
-    pub id: Option<String>,
-    /// `SOURCE_LABEL`, `tracebit` where it is not set.
-    pub label: String,
-}
-
-/// Everything that the function is told from outside, checked.
+/// The configuration, checked.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// `LAKE_BUCKET`.
@@ -40,13 +19,13 @@ pub struct Config {
     pub prefix: Prefix,
     /// `TRACEBIT_SECRET` or `TRACEBIT_SECRET_ARN`.
     pub secret: SecretSource,
-    /// `SPILL_QUEUE_URL`: the queue for deliveries that S3 does not take in time.
+    /// `SPILL_QUEUE_URL`: the queue for deliveries that S3 does not store in time.
     pub spill_queue_url: Option<String>,
     /// `SOURCE_ID` and `SOURCE_LABEL`.
     pub source: Source,
     /// `MAX_PAYLOAD_BYTES`: the limit on a payload after decompression.
     pub max_payload_bytes: usize,
-    /// Whether an endpoint override asks for path-style addresses, as S3-compatible servers need them.
+    /// Whether S3 is addressed path-style. An endpoint override asks for it, because S3-compatible servers need it.
     pub path_style: bool,
 }
 
@@ -55,7 +34,7 @@ pub struct Config {
 pub struct ConfigError(Vec<String>);
 
 impl fmt::Debug for ConfigError {
-    /// As for people, since a program that ends with an error shows it so.
+    /// The same as `Display`, because Rust shows the error of `main` with `Debug`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
@@ -73,7 +52,7 @@ impl Config {
     /// Reads the process's environment.
     ///
     /// # Errors
-    /// [`ConfigError`] with every mistake that was found.
+    /// [`ConfigError`] with every mistake.
     pub fn from_env() -> Result<Self, ConfigError> {
         Self::read(|name| env::var_os(name).map(|value| value.into_string().map_err(drop)).transpose())
     }
@@ -81,7 +60,7 @@ impl Config {
     /// Reads variables from `lookup`, which fails for a value that is not UTF-8. An empty value counts as unset.
     ///
     /// # Errors
-    /// [`ConfigError`] with every mistake that was found.
+    /// [`ConfigError`] with every mistake.
     pub fn read(lookup: impl Fn(&str) -> Result<Option<String>, ()>) -> Result<Self, ConfigError> {
         let mut vars = Vars { lookup, mistakes: Vec::new() };
         let bucket = vars.required("LAKE_BUCKET", "the name of the bucket that the objects go to", bucket);
@@ -162,7 +141,7 @@ impl<L: Fn(&str) -> Result<Option<String>, ()>> Vars<L> {
     }
 }
 
-/// Bucket names (S3's rules of today and of before 2018) and access point ARNs; S3 itself knows the finer points.
+/// A bucket name (by S3's rules of today or of before 2018) or an access point ARN. S3 itself checks the finer points.
 fn bucket(text: &str) -> Result<String, String> {
     let is_fit = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
     if text.starts_with("arn:") || ((3..=255).contains(&text.len()) && text.bytes().all(is_fit)) {

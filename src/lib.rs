@@ -1,45 +1,70 @@
-//! Tracebit's canary alerts, verified and filed in your own data lake.
+//! Receives Tracebit's canary alerts, verifies them and stores them in your own data lake.
 //!
-//! One delivery walks through the modules in this order, each step a function of the one before:
+//! A delivery goes through the modules in this order:
 //!
 //! ```text
-//! request → signature → payload → schema → record → key → store
+//! edge → delivery → signature → payload → schema → record → batch → store → Ingested → edge
 //! ```
 //!
 //! | module | what it does |
 //! | --- | --- |
-//! | [`config`] | the environment variables, read and checked once, at INIT |
-//! | [`event`] | a function-URL event becomes an HTTP request |
-//! | [`signature`] | the HMAC over the body; only a [`signature::Verified`] body can be decoded |
-//! | [`secrets`] | the shared secret, from the environment or from Secrets Manager, with rotation |
-//! | [`payload`] | decompression, and the split into single logs |
-//! | [`schema`] | Panther's schema language: classification, validation, indicators |
-//! | [`record`] | the line of JSON that the lake keeps of a log, or of a classification failure |
-//! | [`lot`] | the records of one payload, gathered into objects |
-//! | [`key`] | where an object lies in the lake |
-//! | [`store`] | `PutObject`, never overwriting |
-//! | [`spill`] | the queue where a delivery waits when S3 does not take it |
-//! | [`metrics`] | the log line of an invocation, which carries the CloudWatch metrics |
-//! | [`sdk`] | what all AWS clients share |
-//! | [`time`] | times as the lake writes them |
-//! | [`handler`] | the walk itself, and the answers |
+//! | [`webhook`], [`drain`] | the edges: a function-URL event or an SQS message becomes a `Delivery`, and an `Ingested` becomes the response |
+//! | `app` | built once at INIT; turns a `Delivery` into an `Ingested` |
+//! | `delivery` | what came in, not yet verified |
+//! | `auth` | signature and secrets; only a `Verified` body can be decoded |
+//! | `payload` | decompression, and the split into elements |
+//! | `schema` | Panther's schema language: classification, validation, indicators, metric rules |
+//! | `lake` | records, batches of objects, keys, and the store |
+//! | `queue` | the spill queue for what S3 does not store in time |
+//! | `metrics` | the log line of an invocation, from which CloudWatch makes metrics |
+//! | `deadline` | the time policy: deadlines, timeouts and retries |
+//! | `config` | the environment variables, read and checked once |
+//! | `aws` | what all AWS clients share |
 //!
-//! Only [`config`], [`secrets`], [`store`], [`spill`] and [`metrics`] touch the world outside; from [`signature`] to [`key`] all are
-//! pure functions of bytes and of a clock that is handed in.
+//! Only `auth::secrets`, `lake::store`, `queue::client`, `metrics` and the edges do I/O. Everything from the signature to
+//! the batch is a pure function of bytes and of a clock that is passed in.
 
-pub mod config;
-pub mod event;
-pub mod handler;
-pub mod indicator;
-pub mod key;
-pub mod lot;
-pub mod metrics;
-pub mod payload;
-pub mod record;
-pub mod schema;
-pub mod sdk;
-pub mod secrets;
-pub mod signature;
-pub mod spill;
-pub mod store;
-pub mod time;
+mod app;
+mod auth;
+mod aws;
+mod config;
+mod deadline;
+mod delivery;
+pub mod drain;
+mod ingested;
+mod invocation;
+mod lake;
+mod metrics;
+mod payload;
+mod queue;
+mod redacted;
+mod row_id;
+mod schema;
+mod time;
+pub mod webhook;
+
+pub use app::{App, InitError};
+pub use auth::{
+    HEADER, MIN_SECRET_BYTES, Secret, SecretError, SecretSource, SecretTooShort, Secrets, Signature, SignatureError,
+    Verified, verify,
+};
+pub use aws::{load as load_aws_config, load_for as load_aws_config_for};
+pub use config::{Config, ConfigError};
+pub use deadline::Deadline;
+pub use delivery::{ContentEncoding, Delivery, Header};
+pub use ingested::{Ingested, LogTypeReport, Outcome, PayloadReport};
+pub use invocation::Invocation;
+pub use lake::{
+    BadPrefix, Batch, Contents, FAILURES_TABLE, Failure, MAX_OBJECTS, Object, Partition, Prefix, PutOutcome,
+    ReceiveContext, Source, Store, StoreError, Stored, Table,
+};
+pub use payload::{DecodeError, Elements, Probe, decode, elements};
+pub use queue::{Envelope, NotAnEnvelope, QueueError, SpillQueue, SqsBatchResponse, SqsEvent, SqsMessage};
+pub use redacted::Redacted;
+pub use row_id::RowId;
+pub use schema::{
+    Counted, DISCRIMINATOR, Field, Indicator, Indicators, Log, Metric, Rule, Schema, SchemaError, Schemas, Slots,
+    Tally, Type, Unclassified, Violation, probe,
+};
+pub use time::{parse as parse_time, sql as sql_time};
+pub use webhook::HttpEvent;

@@ -1,332 +1,176 @@
-//! The log line of an invocation. It is in CloudWatch's embedded metric format, so that the same line is what a person
-//! reads and what the metrics of namespace `TracebitLake` are made from. What has a dimension cannot stand in it: each
-//! log type and each severity that was stored gets a short line of its own, before it.
+//! The log line of an invocation. It is in CloudWatch's embedded metric format (EMF), so people read the same line from
+//! which CloudWatch makes the metrics of namespace `TracebitLake`. A metric with a dimension needs a line of its own, so
+//! the log types and the values of metric rules come in short lines before it.
 //!
-//! `StoreErrors` counts the deliveries that were not stored at once, be it for S3 or for the secret; `Spilled` those of
-//! them that wait in the spill queue.
+//! The lines are made by hand. The `metrique` crate wants every metric as a struct at build time, but a schema file adds
+//! metrics; and it brought 50 packages for three shapes of line.
+//!
+//! Source of the format: AWS's documentation, "Specification: Embedded metric format".
 
 use std::{
-    collections::BTreeMap,
-    io,
-    sync::{Arc, Mutex, PoisonError},
+    io::Write as _,
     time::{Duration, SystemTime},
 };
 
-use metrique::{
-    CloseValue as _, RootEntry,
-    emf::{Emf, flags::NoMetric},
-    unit::{Byte, Millisecond},
-    unit_of_work::metrics,
-    writer::{AnyEntrySink as _, FormatExt as _, sink::AnyFlushImmediately},
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use crate::{
+    ingested::{Ingested, LogTypeReport, Outcome, PayloadReport},
+    schema::{Counted, Metric, Schemas},
 };
 
-use crate::{lot::Object, schema::Log, store::Put};
-
 /// The namespace of all metrics.
-pub const NAMESPACE: &str = "TracebitLake";
+pub(crate) const NAMESPACE: &str = "TracebitLake";
 
-/// The log types that have metrics of their own.
-const ALERT: &str = "Tracebit.Alert";
-const HEALTH_CHECK: &str = "Tracebit.HealthCheck";
-
-/// The values of dimension `Severity`: Tracebit's Info, Medium and High, two that it may come to use, and one for all
-/// else, for a dimension must not grow with what is sent.
-const SEVERITIES: [&str; 6] = ["Info", "Low", "Medium", "High", "Critical", OTHER_SEVERITY];
-const OTHER_SEVERITY: &str = "Other";
-
-/// A line holds this many keys at most.
-const MAX_KEYS: usize = 20;
-
-/// What the metrics count of logs, beside their number.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Tally {
-    /// Alerts by severity, in the order of [`SEVERITIES`].
-    alerts: [u64; SEVERITIES.len()],
-    /// Health checks.
-    pub health_checks: u64,
-    /// Health checks that say `is_healthy: false`.
-    pub unhealthy: u64,
-}
-
-impl Tally {
-    /// Counts one log.
-    pub fn add(&mut self, log: &Log<'_, '_>) {
-        match log.schema.log_type.as_str() {
-            ALERT => {
-                let severity = severity(log.severity);
-                for (known, count) in SEVERITIES.iter().zip(&mut self.alerts) {
-                    *count += u64::from(*known == severity);
-                }
-            }
-            HEALTH_CHECK => {
-                self.health_checks += 1;
-                self.unhealthy += u64::from(log.is_healthy == Some(b"false"));
-            }
-            _ => {}
-        }
-    }
-
-    fn merge(&mut self, other: &Self) {
-        for (count, more) in self.alerts.iter_mut().zip(other.alerts) {
-            *count += more;
-        }
-        self.health_checks += other.health_checks;
-        self.unhealthy += other.unhealthy;
-    }
-}
-
-fn severity(raw: Option<&[u8]>) -> &'static str {
-    let text: Option<String> = raw.and_then(|raw| serde_json::from_slice(raw).ok());
-    let is_it = |known: &&str| text.as_deref().is_some_and(|text| text.eq_ignore_ascii_case(known));
-    SEVERITIES.into_iter().find(is_it).unwrap_or(OTHER_SEVERITY)
-}
-
-/// How an invocation ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
-    /// Everything is in the lake.
-    Stored,
-    /// S3 did not take everything in time, and the delivery waits in the spill queue.
-    Queued,
-    /// Not a `POST`.
-    MethodNotAllowed,
-    /// The signature is missing, malformed or wrong.
-    Unauthorized,
-    /// The secret could not be had.
-    SecretUnavailable,
-    /// S3 did not take an object, nor did the spill queue, where there is one, take the delivery.
-    StoreUnavailable,
-    /// A message of the spill queue is no delivery with a good signature.
-    MessageRefused,
-}
-
-/// What one invocation reports.
+/// What one invocation, or one message of the spill queue, reports.
 #[derive(Debug)]
-pub struct Report {
+pub(crate) struct Report<'a> {
     /// Lambda's request id.
-    pub request_id: String,
-    /// How it ended.
-    pub outcome: Outcome,
-    /// From the event to the answer.
-    pub duration: Duration,
-    /// What was done with a payload whose signature held.
-    pub delivery: Option<Delivery>,
+    pub(crate) request_id: &'a str,
+    /// The message of the spill queue that was processed, if any.
+    pub(crate) message_id: Option<&'a str>,
+    /// The outcome in a few words.
+    pub(crate) outcome: &'static str,
+    /// Why a request was refused.
+    pub(crate) reason: Option<String>,
+    /// The time from the event to the response.
+    pub(crate) duration: Duration,
+    /// What became of a delivery, if there was one.
+    pub(crate) ingested: Option<&'a Ingested<'a>>,
 }
 
-/// What was done with a payload whose signature held. An object that was not stored is not counted.
-#[derive(Debug, Clone, Default)]
-pub struct Delivery {
-    /// The body as it was sent, in bytes.
-    payload_bytes: usize,
-    /// The keys of the objects that are in the lake.
-    keys: Vec<String>,
-    /// Logs in new objects, by log type.
-    logs: BTreeMap<String, usize>,
-    /// What else is in the new objects.
-    tally: Tally,
-    /// Logs in new objects.
-    pub stored: usize,
-    /// Logs that were there already, or came twice.
-    pub duplicates: usize,
-    /// Classification failures.
-    pub failures: usize,
-    /// How long S3 took.
-    pub store_latency: Duration,
-}
-
-impl Delivery {
-    /// A delivery of a body of so many bytes, of which nothing is stored yet.
+impl Outcome {
+    /// The outcome as the log line calls it.
     #[must_use]
-    pub fn of(payload_bytes: usize) -> Self {
-        Self { payload_bytes, ..Self::default() }
-    }
-
-    /// Counts an object that is in the lake.
-    pub fn count(&mut self, object: Object<'_>, put: Put) {
-        self.keys.push(object.key);
-        match (object.log_type, put) {
-            (None, _) => self.failures += object.count,
-            (Some(_), Put::Existed) => self.duplicates += object.count,
-            (Some(log_type), Put::Created) => {
-                self.stored += object.count;
-                *self.logs.entry(log_type.to_owned()).or_default() += object.count;
-                self.tally.merge(&object.tally);
-            }
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Stored => "stored",
+            Self::Queued(_) => "queued",
+            Self::Unauthorized(_) => "unauthorized",
+            Self::Unverified => "unverified",
+            Self::SecretUnavailable(_) => "secret unavailable",
+            Self::StoreUnavailable(_) | Self::QueueUnavailable(..) => "store unavailable",
         }
     }
 }
 
-#[metrics(rename_all = "PascalCase")]
-struct Line {
-    #[metrics(timestamp)]
-    timestamp: SystemTime,
-    request_id: String,
-    outcome: &'static str,
-    #[metrics(unit = Millisecond, flags(NoMetric))]
-    duration: Duration,
-    unauthorized: Option<u64>,
-    spilled: Option<u64>,
-    store_errors: Option<u64>,
-    #[metrics(flatten)]
-    delivery: Option<DeliveryLine>,
+/// Writes the report to standard output, where CloudWatch picks it up. All lines leave in one write, because Lambda may
+/// freeze the process after the response.
+pub(crate) fn write(report: &Report<'_>, schemas: &Schemas) {
+    let lines = lines(report, schemas, SystemTime::now());
+    let mut stdout = std::io::stdout().lock();
+    // Nobody could read that standard output is closed.
+    stdout.write_all(lines.as_bytes()).and_then(|()| stdout.flush()).ok();
 }
 
-#[metrics(subfield_owned, rename_all = "PascalCase")]
-struct DeliveryLine {
-    #[metrics(unit = Byte)]
-    payload_bytes: u64,
-    #[metrics(flags(NoMetric))]
-    stored: u64,
-    duplicates: u64,
-    classification_failures: u64,
-    health_checks: u64,
-    unhealthy_health_checks: u64,
-    #[metrics(unit = Millisecond)]
-    store_latency: Duration,
-    keys: Vec<String>,
-    #[metrics(flags(NoMetric))]
-    more_keys: Option<u64>,
-}
-
-#[metrics(rename_all = "PascalCase", emf::dimension_sets = [["LogType"]])]
-struct ByLogType {
-    #[metrics(timestamp)]
-    timestamp: SystemTime,
-    log_type: String,
-    logs_stored: u64,
-}
-
-#[metrics(rename_all = "PascalCase", emf::dimension_sets = [["Severity"]])]
-struct BySeverity {
-    #[metrics(timestamp)]
-    timestamp: SystemTime,
-    severity: &'static str,
-    alerts_stored: u64,
-}
-
-/// Writes reports to standard output, where Lambda and CloudWatch pick them up.
-pub struct Metrics(Box<dyn Fn(Report) + Send + Sync>);
-
-impl std::fmt::Debug for Metrics {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Metrics")
-    }
-}
-
-impl Metrics {
-    /// Lines to standard output, each flushed at once: Lambda may freeze the process after the answer.
-    #[must_use]
-    pub fn to_stdout() -> Self {
-        Self::to_writer(io::stdout)
-    }
-
-    /// No lines at all: for the local mode, whose output is made for a person.
-    #[must_use]
-    pub fn none() -> Self {
-        Self(Box::new(drop))
-    }
-
-    fn to_writer<W: io::Write + 'static>(writer: impl Fn() -> W + Send + Sync + 'static) -> Self {
-        let format = Emf::builder(NAMESPACE.to_owned(), vec![vec![]]).build();
-        let lines = Lines::default();
-        let made = lines.clone();
-        let sink = AnyFlushImmediately::new(format.output_to_makewriter(move || made.clone()));
-        Self(Box::new(move |report| {
-            let timestamp = SystemTime::now();
-            if let Some(delivery) = &report.delivery {
-                for (log_type, logs) in &delivery.logs {
-                    let line = ByLogType { timestamp, log_type: log_type.clone(), logs_stored: count(*logs) };
-                    sink.append_any(RootEntry::new(line.close()));
-                }
-                for (severity, alerts_stored) in SEVERITIES.into_iter().zip(delivery.tally.alerts) {
-                    if alerts_stored > 0 {
-                        let line = BySeverity { timestamp, severity, alerts_stored };
-                        sink.append_any(RootEntry::new(line.close()));
-                    }
-                }
+fn lines(report: &Report<'_>, schemas: &Schemas, now: SystemTime) -> String {
+    let payload = report.ingested.and_then(|ingested| ingested.payload.as_ref());
+    let mut lines = String::new();
+    for LogTypeReport { schema, logs, tally } in payload.into_iter().flat_map(|payload| payload.log_types.values()) {
+        lines += &Line::by("LogType", &schema.log_type).count("LogsStored", *logs).finish(now);
+        for (Metric { name, counted }, counts) in tally.by_metric(&schema.metrics) {
+            let Counted::By { dimension, values, .. } = counted else { continue };
+            for (value, count) in values.iter().zip(counts).filter(|(_, count)| *count > 0) {
+                lines += &Line::by(dimension, value).count(name, count).finish(now);
             }
-            sink.append_any(RootEntry::new(Line::new(report, timestamp).close()));
-            // Nobody is left to be told that standard output is closed.
-            lines.write_to(writer()).ok();
-        }))
+        }
     }
+    lines + &invocation_line(report, schemas).finish(now)
+}
 
-    /// Writes the report of one invocation.
-    pub fn write(&self, report: Report) {
-        (self.0)(report);
+/// The line of the invocation itself, with the metrics that have no dimension.
+fn invocation_line(report: &Report<'_>, schemas: &Schemas) -> Line {
+    let mut line = Line::default()
+        .property("RequestId", report.request_id)
+        .property("MessageId", report.message_id)
+        .property("Outcome", report.outcome)
+        .property("Reason", report.reason.as_deref())
+        .property("Duration", milliseconds(report.duration));
+    let Some(Ingested { outcome, payload }) = report.ingested else { return line };
+    match outcome {
+        Outcome::Stored => {}
+        Outcome::Unauthorized(_) | Outcome::Unverified => line = line.count("Unauthorized", 1_u64),
+        Outcome::Queued(_) => line = line.count("Spilled", 1_u64).count("StoreErrors", 1_u64),
+        Outcome::SecretUnavailable(_) | Outcome::StoreUnavailable(_) | Outcome::QueueUnavailable(..) => {
+            line = line.count("StoreErrors", 1_u64);
+        }
+    }
+    match payload {
+        Some(payload) => payload_metrics(line, payload, schemas),
+        None => line,
     }
 }
 
-/// The lines of one report, which leave in one piece: each write wakes whoever reads.
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
-
-impl Lines {
-    fn take(&self) -> Vec<u8> {
-        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+fn payload_metrics(line: Line, payload: &PayloadReport<'_>, schemas: &Schemas) -> Line {
+    let mut line = line
+        .metric("PayloadBytes", "Bytes", payload.body_bytes)
+        .property("Stored", payload.stored)
+        .count("Duplicates", payload.duplicates)
+        .count("ClassificationFailures", payload.failures)
+        .count("StaleSecrets", u64::from(payload.has_stale_secret));
+    for schema in schemas.iter() {
+        let empty = crate::schema::Tally::default();
+        let tally = payload.log_types.get(schema.log_type.as_str()).map_or(&empty, |report| &report.tally);
+        for (Metric { name, counted }, counts) in tally.by_metric(&schema.metrics) {
+            if !matches!(counted, Counted::By { .. }) {
+                line = line.count(name, counts.iter().sum::<u64>());
+            }
+        }
     }
-
-    fn write_to(&self, mut writer: impl io::Write) -> io::Result<()> {
-        writer.write_all(&self.take())?;
-        writer.flush()
-    }
+    line = line
+        .metric("StoreLatency", "Milliseconds", milliseconds(payload.store_latency))
+        .property("Keys", &payload.keys);
+    if payload.more_keys > 0 { line.property("MoreKeys", payload.more_keys) } else { line }
 }
 
-impl io::Write for Lines {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
+/// A duration in milliseconds, to the microsecond.
+fn milliseconds(duration: Duration) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "an invocation has fewer microseconds than 2 to the power of 52")]
+    let microseconds = duration.as_micros() as f64;
+    microseconds / 1000.0
+}
 
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
+/// One EMF line.
+#[derive(Default)]
+struct Line {
+    dimensions: Vec<Value>,
+    metrics: Vec<Value>,
+    members: Map<String, Value>,
 }
 
 impl Line {
-    fn new(report: Report, timestamp: SystemTime) -> Self {
-        let one_if = |condition: bool| condition.then_some(1);
-        let is_failed =
-            matches!(report.outcome, Outcome::Queued | Outcome::SecretUnavailable | Outcome::StoreUnavailable);
-        Self {
-            timestamp,
-            request_id: report.request_id,
-            outcome: match report.outcome {
-                Outcome::Stored => "stored",
-                Outcome::Queued => "queued",
-                Outcome::MessageRefused => "message refused",
-                Outcome::MethodNotAllowed => "method not allowed",
-                Outcome::Unauthorized => "unauthorized",
-                Outcome::SecretUnavailable => "secret unavailable",
-                Outcome::StoreUnavailable => "store unavailable",
-            },
-            duration: report.duration,
-            unauthorized: one_if(report.outcome == Outcome::Unauthorized),
-            spilled: one_if(report.outcome == Outcome::Queued),
-            store_errors: one_if(is_failed),
-            delivery: report.delivery.map(DeliveryLine::new),
-        }
+    /// A line whose metrics have this dimension.
+    fn by(dimension: &str, value: &str) -> Self {
+        let line = Self { dimensions: vec![json!(dimension)], ..Self::default() };
+        line.property(dimension, value)
     }
-}
 
-impl DeliveryLine {
-    fn new(mut delivery: Delivery) -> Self {
-        let more_keys = delivery.keys.len().saturating_sub(MAX_KEYS);
-        delivery.keys.truncate(MAX_KEYS);
-        Self {
-            payload_bytes: count(delivery.payload_bytes),
-            stored: count(delivery.stored),
-            duplicates: count(delivery.duplicates),
-            classification_failures: count(delivery.failures),
-            health_checks: delivery.tally.health_checks,
-            unhealthy_health_checks: delivery.tally.unhealthy,
-            store_latency: delivery.store_latency,
-            keys: delivery.keys,
-            more_keys: (more_keys > 0).then(|| count(more_keys)),
+    /// A member that people read and CloudWatch does not count. Null is left out.
+    fn property(mut self, name: &str, value: impl Serialize) -> Self {
+        let value = json!(value);
+        if !value.is_null() {
+            self.members.insert(name.to_owned(), value);
         }
+        self
     }
-}
 
-fn count(number: usize) -> u64 {
-    u64::try_from(number).unwrap_or(u64::MAX)
+    fn metric(mut self, name: &str, unit: &str, value: impl Serialize) -> Self {
+        self.metrics.push(json!({"Name": name, "Unit": unit}));
+        self.property(name, value)
+    }
+
+    fn count(mut self, name: &str, value: impl Serialize) -> Self {
+        self.metrics.push(json!({"Name": name}));
+        self.property(name, value)
+    }
+
+    fn finish(self, now: SystemTime) -> String {
+        let timestamp = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_millis();
+        let directive = json!({"Namespace": NAMESPACE, "Dimensions": [self.dimensions], "Metrics": self.metrics});
+        let mut line = Map::new();
+        line.insert("_aws".to_owned(), json!({"Timestamp": timestamp, "CloudWatchMetrics": [directive]}));
+        line.extend(self.members);
+        Value::Object(line).to_string() + "\n"
+    }
 }

@@ -1,37 +1,42 @@
-//! The schema language: Panther's, read strictly, so that a slip of the pen in a schema is an error. `build.rs` has made
-//! JSON of the YAML.
+//! The schema language: Panther's, read strictly, so that a typo in a schema is an error. `build.rs` has turned the YAML
+//! into JSON. `metrics` is this project's own addition.
 //!
 //! Source of the rules: Panther's documentation, "Writing schemas" and "Log schema reference".
 
 use serde::Deserialize;
 
-use super::Schema;
-use crate::indicator::Indicator;
+use super::{
+    Schema,
+    indicator::Indicator,
+    metric::{self, MetricFile},
+};
 
 /// A member of an object, as the schema knows it.
 #[derive(Debug, Clone)]
 pub struct Field {
     /// The member's name.
     pub name: String,
-    /// Whether a log without it, or with null, is a violation.
+    /// Whether a log without it, or with null there, is a violation.
     pub required: bool,
-    /// What it is, in a sentence; empty where the schema says nothing.
+    /// What it is, in a sentence. Empty if the schema does not say.
     pub description: String,
     /// What its value must be.
     pub rule: Rule,
 }
 
-/// What a value must be, and what is taken from it.
+/// What a value must be, and what the lake takes from it.
 #[derive(Debug, Clone)]
 pub struct Rule {
     /// The value's type.
     pub kind: Type,
-    /// The only values that are allowed; any where empty.
+    /// The only values that are allowed. If empty, any value is.
     pub allow: Vec<String>,
-    /// The indicators that the value is.
+    /// The indicators that the value holds.
     pub indicators: Vec<Indicator>,
     /// Whether the value is the log's event time.
     pub is_event_time: bool,
+    /// Its place among the values that metrics count by, if a metric rule names the field.
+    pub metric_field: Option<usize>,
 }
 
 /// The types of the schema language.
@@ -39,7 +44,7 @@ pub struct Rule {
 pub enum Type {
     /// A JSON string, number or boolean.
     String,
-    /// A whole number of so many bits: 16 (`smallint`), 32 (`int`) or 64 (`bigint`).
+    /// A whole number of 16 (`smallint`), 32 (`int`) or 64 (`bigint`) bits.
     Integer(u32),
     /// A number.
     Float,
@@ -49,9 +54,9 @@ pub enum Type {
     Timestamp,
     /// Any JSON value.
     Json,
-    /// An object; members that the schema does not know are allowed.
+    /// An object. Members that the schema does not know are allowed.
     Object(Vec<Field>),
-    /// An array, each of its elements by the rule.
+    /// An array. The rule applies to each element.
     Array(Box<Rule>),
 }
 
@@ -63,11 +68,16 @@ pub(super) fn find<'a>(fields: &'a [Field], name: &str) -> Option<&'a Field> {
 /// Reads one schema file, as JSON.
 pub(super) fn parse(text: &str) -> Result<Schema, String> {
     let file: SchemaFile = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    let mut fields = fields(file.fields)?;
+    let (metrics, metric_fields) = metric::resolve(file.metrics, &mut fields)?;
     let schema = Schema {
+        table: file.schema.to_lowercase().replace('.', "_"),
         log_type: file.schema,
         description: file.description,
         version: file.version,
-        fields: fields(file.fields)?,
+        fields,
+        metrics,
+        metric_fields,
     };
     let at_top = schema.fields.iter().filter(|field| field.rule.is_event_time && field.required).count();
     let anywhere: usize = schema.fields.iter().map(|field| event_times(&field.rule)).sum();
@@ -77,7 +87,7 @@ pub(super) fn parse(text: &str) -> Result<Schema, String> {
     }
 }
 
-/// How many event times the rule and those below it mark.
+/// How many event times the rule and the rules below it mark.
 fn event_times(rule: &Rule) -> usize {
     let below: usize = match &rule.kind {
         Type::Object(fields) => fields.iter().map(|field| event_times(&field.rule)).sum(),
@@ -96,10 +106,11 @@ struct SchemaFile {
     _reference_url: Option<String>,
     version: u32,
     fields: Vec<FieldFile>,
+    #[serde(default)]
+    metrics: Vec<MetricFile>,
 }
 
-// `deny_unknown_fields` does not go together with `flatten`, hence one struct for what stands in a field and in an
-// array's element.
+// One struct serves fields and array elements, because `deny_unknown_fields` does not work with `flatten`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct FieldFile {
@@ -170,7 +181,13 @@ fn rule(file: FieldFile) -> Result<Rule, String> {
     if !matches!(kind, Type::Timestamp) && (file.is_event_time || !file.time_formats.is_empty()) {
         return Err("only a timestamp has timeFormats or isEventTime".to_owned());
     }
-    Ok(Rule { kind, allow: file.validate.allow, indicators: file.indicators, is_event_time: file.is_event_time })
+    Ok(Rule {
+        kind,
+        allow: file.validate.allow,
+        indicators: file.indicators,
+        is_event_time: file.is_event_time,
+        metric_field: None,
+    })
 }
 
 fn scalar(name: &str) -> Result<Type, String> {
@@ -183,7 +200,7 @@ fn scalar(name: &str) -> Result<Type, String> {
         "boolean" => Type::Boolean,
         "timestamp" => Type::Timestamp,
         "json" => Type::Json,
-        other => return Err(format!("type {other:?} is not one of the schema language's")),
+        other => return Err(format!("type {other:?} is not a type of the schema language")),
     })
 }
 
@@ -201,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn slips_are_errors_that_name_the_field() {
+    fn typos_are_errors_that_name_the_field() {
         for (fields, expected) in [
             ("- {name: a, type: text}", "a: type \"text\""),
             ("- {name: a, type: string, requird: true}", "requird"),

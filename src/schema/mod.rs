@@ -1,18 +1,32 @@
-//! Schemas in Panther's schema language, embedded from `schemas/*.yml`: the single source of truth for
-//! classification, validation and indicators, and for the columns and tables that the docs and the template show.
+//! Schemas in Panther's schema language, embedded from `schemas/*.yml`. They are the single source of truth for
+//! classification, validation, indicators and metrics, and for the columns and tables in the docs and the template.
 
+mod canonical;
+mod discriminator;
+mod indicator;
 mod language;
-mod walk;
+mod metric;
+#[cfg(test)]
+mod tests;
+mod validate;
+mod violation;
 
 use std::{collections::BTreeMap, fmt};
 
+pub use discriminator::probe;
+pub use indicator::{Indicator, Indicators};
 pub use language::{Field, Rule, Type};
-pub use walk::{Log, Violation};
+pub use metric::{Counted, Metric, Slots, Tally};
+pub use validate::Log;
+pub use violation::Violation;
 
-/// The member that tells the log types apart, as a path.
+/// The path of the member that tells the log types apart.
 pub const DISCRIMINATOR: [&str; 2] = ["discriminator", "type"];
 
-/// Every `schemas/*.yml`, as (file name, JSON); `build.rs` writes the list.
+/// How deep a log may be nested. Tracebit's logs go five deep. Engines that read the lake have limits of their own.
+const MAX_DEPTH: usize = 64;
+
+/// Every `schemas/*.yml`, as (file name, JSON). `build.rs` writes the list.
 const EMBEDDED: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/schemas.rs"));
 
 /// A log type: its name, its table and its fields.
@@ -20,21 +34,21 @@ const EMBEDDED: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/schemas.rs
 pub struct Schema {
     /// The log type's name, such as `Tracebit.Alert`.
     pub log_type: String,
+    /// The log type's table: its name in lower case, with `_` for `.`.
+    pub table: String,
     /// What the log type is, in a sentence.
     pub description: String,
     /// `p_schema_version` of its records.
     pub version: u32,
     /// The log's top-level fields.
     pub fields: Vec<Field>,
+    /// What CloudWatch counts of its logs.
+    pub metrics: Vec<Metric>,
+    /// How many fields the metrics count by.
+    pub metric_fields: usize,
 }
 
 impl Schema {
-    /// The log type's table: its name in lower case, with `_` for `.`.
-    #[must_use]
-    pub fn table(&self) -> String {
-        self.log_type.to_lowercase().replace('.', "_")
-    }
-
     /// The values of [`DISCRIMINATOR`] that name this schema.
     fn discriminators(&self) -> &[String] {
         let [object, member] = DISCRIMINATOR;
@@ -47,14 +61,14 @@ impl Schema {
     }
 }
 
-/// The schemas that logs are classified by.
+/// The schemas by which logs are classified.
 #[derive(Debug, Clone)]
 pub struct Schemas {
     all: Vec<Schema>,
     by_discriminator: BTreeMap<String, usize>,
 }
 
-/// A schema file cannot be used.
+/// A schema file that cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[error("schemas/{file}: {problem}")]
 pub struct SchemaError {
@@ -66,7 +80,7 @@ impl Schemas {
     /// The schemas that are part of this program.
     ///
     /// # Errors
-    /// When one is not in the schema language; a test keeps that from being released.
+    /// If a schema is not in the schema language. A test makes sure that no such schema is released.
     pub fn embedded() -> Result<Self, SchemaError> {
         Self::load(EMBEDDED)
     }
@@ -74,7 +88,7 @@ impl Schemas {
     /// Reads schemas from (file name, JSON) pairs.
     ///
     /// # Errors
-    /// When a text is not in the schema language, or two schemas are chosen by the same discriminator.
+    /// If a text is not in the schema language, or two schemas have the same discriminator.
     pub fn load(files: &[(&str, &str)]) -> Result<Self, SchemaError> {
         let mut schemas = Self { all: Vec::new(), by_discriminator: BTreeMap::new() };
         for (file, text) in files {
@@ -105,22 +119,22 @@ impl Schemas {
         self.by_discriminator.get(discriminator).and_then(|index| self.all.get(*index))
     }
 
-    /// Finds the schema that `text`, one JSON value, names, and checks it against that schema.
+    /// Finds the schema that `text`, one JSON value, names, and validates `text` against it.
     ///
     /// # Errors
-    /// [`Unclassified`] when it names none or violates it.
+    /// [`Unclassified`] if `text` names no schema or violates it.
     pub fn classify<'s, 't>(&'s self, text: &'t [u8]) -> Result<Log<'s, 't>, Unclassified<'s>> {
-        let schema = walk::discriminator(text)
+        let schema = discriminator::find(text)
             .and_then(|value| {
                 self.named_by(&value)
                     .ok_or_else(|| Violation::unknown_discriminator(&value, self.by_discriminator.keys()))
             })
             .map_err(|violation| Unclassified { schema: None, violation })?;
-        walk::check(text, schema).map_err(|violation| Unclassified { schema: Some(schema), violation })
+        validate::validate(text, schema).map_err(|violation| Unclassified { schema: Some(schema), violation })
     }
 }
 
-/// A log that fits no schema.
+/// A log that does not fit a schema.
 #[derive(Debug)]
 pub struct Unclassified<'s> {
     /// The schema that its discriminator names, if any.
@@ -135,7 +149,7 @@ impl fmt::Display for Unclassified<'_> {
     }
 }
 
-/// A schema as it is written, in the form in which it is embedded.
+/// The JSON form, in which schemas are embedded, of a schema in YAML.
 #[cfg(test)]
 pub(crate) fn json_of(yaml: &str) -> String {
     serde_saphyr::from_str::<serde_json::Value>(yaml).unwrap().to_string()

@@ -1,73 +1,40 @@
-//! The line of JSON that the lake keeps: of a log, its own members as they were sent and then the standard fields; of a
-//! classification failure, the text and what was wrong with it.
+//! The line of JSON that the lake keeps. A log keeps its own members as they were sent, and the standard fields follow. A
+//! classification failure keeps the text as sent and says what is wrong with it.
 
-use std::fmt;
+use std::borrow::Cow;
 
 use chrono::{DateTime, Utc};
-use data_encoding::{BASE64, HEXLOWER};
+use data_encoding::BASE64;
 use serde::Serialize;
-use sha2::{Digest as _, Sha256};
 
-use crate::{config::Source, indicator::Indicators, schema::Log, time};
+use super::table::FAILURES_TABLE;
+use crate::{
+    redacted::Redacted,
+    row_id::RowId,
+    schema::{Indicators, Log},
+    time,
+};
 
-/// The table of what fits no schema.
-pub const FAILURES_TABLE: &str = "classification_failures";
-
-/// A record's identity: the same for the same log, however often it is delivered.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct RowId([u8; 16]);
-
-impl RowId {
-    /// The first half of the SHA-256 of `kind` (a log type, or the failures' table), a newline and `content` (a log in
-    /// canonical form, or a payload).
-    #[must_use]
-    pub fn of(kind: &str, content: &[u8]) -> Self {
-        Self::from_digest(Sha256::new().chain_update(kind).chain_update(b"\n").chain_update(content))
-    }
-
-    /// The identity of several records together, whatever their order.
-    #[must_use]
-    pub fn of_all(ids: &[Self]) -> Self {
-        let mut sorted = ids.to_vec();
-        sorted.sort_unstable();
-        Self::from_digest(sorted.iter().fold(Sha256::new(), |digest, id| digest.chain_update(id.0)))
-    }
-
-    fn from_digest(digest: Sha256) -> Self {
-        let bytes: [u8; 32] = digest.finalize().into();
-        let (half, _) = bytes.split_at(16);
-        let mut id = [0; 16];
-        id.copy_from_slice(half);
-        Self(id)
-    }
+/// The values of `p_source_id` and `p_source_label`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    /// `SOURCE_ID`.
+    pub id: Option<String>,
+    /// `SOURCE_LABEL`, or `tracebit` if it is not set.
+    pub label: String,
 }
 
-impl fmt::Display for RowId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&HEXLOWER.encode(&self.0))
-    }
-}
-
-impl fmt::Debug for RowId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-impl Serialize for RowId {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&HEXLOWER.encode(&self.0))
-    }
-}
-
-/// When and whence: what all records of one delivery share.
+/// What all records of one delivery share.
 #[derive(Debug, Clone, Copy)]
-pub struct Origin<'a> {
+pub struct ReceiveContext<'a> {
     /// When the delivery was received.
     pub received: DateTime<Utc>,
     /// The source that the configuration names.
     pub source: &'a Source,
 }
+
+/// The size of the standard fields of most alerts.
+const USUAL_STANDARD_BYTES: usize = 768;
 
 #[derive(Serialize)]
 struct StandardFields<'a> {
@@ -83,45 +50,54 @@ struct StandardFields<'a> {
     indicators: &'a Indicators,
 }
 
-/// Appends the record of `log` to `lines`, with the newline that ends it.
-pub fn push_log(lines: &mut Vec<u8>, log: &Log<'_, '_>, origin: Origin<'_>) {
-    let standard = StandardFields {
-        p_log_type: &log.schema.log_type,
-        p_event_time: time::sql(log.event_time),
-        p_parse_time: time::sql(origin.received),
-        p_row_id: log.row_id,
-        p_schema_version: log.schema.version,
-        p_source_id: origin.source.id.as_deref(),
-        p_source_label: &origin.source.label,
-        indicators: &log.indicators,
-    };
-    push_on_one_line(lines, log.text);
-    // A log that fits a schema has members, for the discriminator is required: its `}` gives way to `,"p_…":…}`.
-    lines.pop();
-    let comma = lines.len();
-    push_json(lines, &standard);
-    if let Some(brace) = lines.get_mut(comma) {
+/// The standard fields of a log's record, `,"p_…":…}` and a newline: what stands in the place of the log's last `}`.
+pub(super) fn standard_fields(log: &Log<'_, '_>, context: ReceiveContext<'_>) -> Vec<u8> {
+    let mut fields = Vec::with_capacity(USUAL_STANDARD_BYTES);
+    push_json(
+        &mut fields,
+        &StandardFields {
+            p_log_type: &log.schema.log_type,
+            p_event_time: time::sql(log.event_time),
+            p_parse_time: time::sql(context.received),
+            p_row_id: log.row_id,
+            p_schema_version: log.schema.version,
+            p_source_id: context.source.id.as_deref(),
+            p_source_label: &context.source.label,
+            indicators: &log.indicators,
+        },
+    );
+    // A log that fits a schema has members, because the discriminator is required.
+    if let Some(brace) = fields.first_mut() {
         *brace = b',';
     }
-    lines.push(b'\n');
+    fields.push(b'\n');
+    fields
 }
 
-/// A log, or a whole payload, that became a classification failure.
+/// Appends the record of the log `text` with these [`standard_fields`] to `lines`.
+pub(super) fn push_log(lines: &mut Vec<u8>, text: &[u8], standard_fields: &[u8]) {
+    lines.reserve(text.len() + standard_fields.len());
+    push_on_one_line(lines, text);
+    lines.pop();
+    lines.extend_from_slice(standard_fields);
+}
+
+/// A classification failure: an element, or a whole payload, that fits no schema.
 #[derive(Debug)]
-pub struct Failure<'a> {
-    /// What was wrong, for a person to read.
+pub struct Failure<'s, 't> {
+    /// What is wrong, for a person to read.
     pub error: String,
-    /// What was sent.
-    pub payload: &'a [u8],
-    /// The log type that its discriminator names.
-    pub log_type: Option<&'a str>,
+    /// The text as sent.
+    pub payload: Redacted<Cow<'t, [u8]>>,
+    /// The log type that its discriminator names, if any.
+    pub log_type: Option<&'s str>,
 }
 
-impl Failure<'_> {
-    /// The same for the same payload.
+impl Failure<'_, '_> {
+    /// Its identity, which follows from the payload alone.
     #[must_use]
     pub fn row_id(&self) -> RowId {
-        RowId::of(FAILURES_TABLE, self.payload)
+        RowId::of(FAILURES_TABLE, &self.payload)
     }
 }
 
@@ -139,13 +115,13 @@ struct FailureFields<'a> {
     p_source_label: &'a str,
 }
 
-/// Appends the record of `failure` to `lines`, with the newline that ends it.
-pub fn push_failure(lines: &mut Vec<u8>, failure: &Failure<'_>, id: RowId, origin: Origin<'_>) {
+/// Appends the record of `failure` and a newline to `lines`.
+pub(super) fn push_failure(lines: &mut Vec<u8>, failure: &Failure<'_, '_>, id: RowId, context: ReceiveContext<'_>) {
     let encoded;
-    let (payload, payload_encoding) = match std::str::from_utf8(failure.payload) {
-        Ok(text) if !swells(failure.payload) => (text, "utf-8"),
+    let (payload, payload_encoding) = match std::str::from_utf8(&failure.payload) {
+        Ok(text) if !escapes_inflate(&failure.payload) => (text, "utf-8"),
         _ => {
-            encoded = BASE64.encode(failure.payload);
+            encoded = BASE64.encode(&failure.payload);
             (encoded.as_str(), "base64")
         }
     };
@@ -154,29 +130,29 @@ pub fn push_failure(lines: &mut Vec<u8>, failure: &Failure<'_>, id: RowId, origi
         payload,
         payload_encoding,
         log_type: failure.log_type,
-        p_parse_time: time::sql(origin.received),
+        p_parse_time: time::sql(context.received),
         p_row_id: id,
-        p_source_id: origin.source.id.as_deref(),
-        p_source_label: &origin.source.label,
+        p_source_id: context.source.id.as_deref(),
+        p_source_label: &context.source.label,
     };
     push_json(lines, &fields);
     lines.push(b'\n');
 }
 
-/// Whether a payload is large and would be several times as large as JSON, where a control character without an escape
-/// of its own takes six bytes; base64 takes four for three.
-fn swells(payload: &[u8]) -> bool {
+/// Whether a payload is large and JSON's escapes would make it several times as large. A control character without a
+/// short escape takes six bytes in JSON; base64 takes four bytes for three.
+fn escapes_inflate(payload: &[u8]) -> bool {
     const LARGE: usize = 1024 * 1024;
     let has_no_escape = |byte: &&u8| byte.is_ascii_control() && !matches!(byte, 0x08 | b'\t' | b'\n' | 0x0c | b'\r');
     payload.len() > LARGE && payload.iter().filter(has_no_escape).count() > payload.len() / 4
 }
 
 fn push_json(lines: &mut Vec<u8>, fields: &impl Serialize) {
-    #[expect(clippy::expect_used, reason = "strings, numbers and lists of them into memory have no way to fail")]
+    #[expect(clippy::expect_used, reason = "writing strings, numbers and lists of them into memory cannot fail")]
     serde_json::to_writer(lines, fields).expect("plain fields into memory");
 }
 
-/// Copies valid JSON as it is; where it spans lines, without the white space between its tokens.
+/// Copies valid JSON. If it spans lines, the white space between its tokens is left out.
 fn push_on_one_line(lines: &mut Vec<u8>, json: &[u8]) {
     if memchr::memchr2(b'\n', b'\r', json).is_none() {
         lines.extend_from_slice(json);
@@ -211,7 +187,7 @@ mod tests {
         let log = schemas.classify(text.as_bytes()).unwrap();
         let mut lines = Vec::new();
         let received = time::parse("2026-11-22T10:20:30.5678Z").unwrap();
-        push_log(&mut lines, &log, Origin { received, source });
+        push_log(&mut lines, &log.text, &standard_fields(&log, ReceiveContext { received, source }));
         String::from_utf8(lines).unwrap()
     }
 
@@ -247,11 +223,11 @@ mod tests {
     #[test]
     fn a_failure_keeps_what_was_sent() {
         for (payload, kept, encoding) in [(&b"{\"a\":\n"[..], "{\"a\":\n", "utf-8"), (b"\xff\xfe", "//4=", "base64")] {
-            let failure = Failure { error: "e".to_owned(), payload, log_type: None };
+            let failure = Failure { error: "e".to_owned(), payload: Redacted(Cow::Borrowed(payload)), log_type: None };
             let mut lines = Vec::new();
-            let origin_source = source();
+            let source = source();
             let received = time::parse("2026-11-22T10:20:30Z").unwrap();
-            push_failure(&mut lines, &failure, failure.row_id(), Origin { received, source: &origin_source });
+            push_failure(&mut lines, &failure, failure.row_id(), ReceiveContext { received, source: &source });
             let record: Value = serde_json::from_slice(&lines).unwrap();
             let id = failure.row_id().to_string();
             assert_eq!(id.len(), 32);
@@ -264,23 +240,15 @@ mod tests {
     }
 
     #[test]
-    fn a_large_payload_of_control_characters_does_not_swell() {
+    fn a_payload_of_control_characters_is_kept_as_base64() {
         let payload = vec![0; 2_000_000];
-        let failure = Failure { error: "e".to_owned(), payload: &payload, log_type: None };
+        let failure = Failure { error: "e".to_owned(), payload: Redacted(Cow::Borrowed(&payload)), log_type: None };
         let mut lines = Vec::new();
-        let origin_source = source();
+        let source = source();
         let received = time::parse("2026-11-22T10:20:30Z").unwrap();
-        push_failure(&mut lines, &failure, failure.row_id(), Origin { received, source: &origin_source });
+        push_failure(&mut lines, &failure, failure.row_id(), ReceiveContext { received, source: &source });
         assert!(lines.len() < 3_000_000, "{}", lines.len());
         assert_eq!(serde_json::from_slice::<Value>(&lines).unwrap()["payload_encoding"], "base64");
-    }
-
-    #[test]
-    fn the_identity_of_several_does_not_depend_on_their_order() {
-        let (a, b) = (RowId::of("t", b"a"), RowId::of("t", b"b"));
-        assert_eq!(RowId::of_all(&[a, b]), RowId::of_all(&[b, a]));
-        assert_ne!(RowId::of_all(&[a, b]), RowId::of_all(&[a, a]));
-        assert_ne!(RowId::of("t", b"a"), RowId::of("u", b"a"));
     }
 
     fn json_value() -> impl Strategy<Value = Value> {

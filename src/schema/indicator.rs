@@ -1,14 +1,14 @@
-//! Indicators: what an analyst looks up across log types. Each kind of value goes to one or more `p_any_*` fields.
+//! Indicators: the values that an analyst looks up across log types. Each kind goes to one or more `p_any_*` fields.
 //!
-//! The rules are Panther's (documentation of indicator fields): values are trimmed, empty ones skipped, and each field
-//! holds its values sorted and without repeats.
+//! The rules are Panther's (documentation of indicator fields): values are trimmed, empty values are skipped, and each
+//! field holds its values sorted and without repeats.
 
 use std::{collections::BTreeSet, net::IpAddr};
 
 use serde::{Deserialize, Serialize};
 use url::{Host, Url};
 
-/// What a string is an indicator of; the names are the schema language's.
+/// The kinds of indicators. The names are the schema language's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Indicator {
@@ -16,13 +16,13 @@ pub enum Indicator {
     Ip,
     /// A domain name.
     Domain,
-    /// A URL, whose host counts.
+    /// A URL. Its host is the indicator.
     Url,
     /// An AWS account id.
     AwsAccountId,
-    /// An ARN, which can hold an account, an instance and an e-mail address too.
+    /// An ARN. It can also hold an account, an instance and an e-mail address.
     AwsArn,
-    /// Whoever acted.
+    /// The principal that acted.
     ActorId,
     /// A user name.
     Username,
@@ -35,34 +35,34 @@ type Values = BTreeSet<String>;
 /// The indicators of one log, as the `p_any_*` members of its record.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Indicators {
-    /// Addresses as they were written.
+    /// Addresses, as they were written.
     #[serde(rename = "p_any_ip_addresses", skip_serializing_if = "Values::is_empty")]
     pub ip_addresses: Values,
     /// Domain names, and the hosts of URLs.
     #[serde(rename = "p_any_domain_names", skip_serializing_if = "Values::is_empty")]
     pub domain_names: Values,
-    /// Accounts, also those of ARNs; 12 digits each.
+    /// Accounts of 12 digits, also from ARNs.
     #[serde(rename = "p_any_aws_account_ids", skip_serializing_if = "Values::is_empty")]
     pub aws_account_ids: Values,
     /// ARNs.
     #[serde(rename = "p_any_aws_arns", skip_serializing_if = "Values::is_empty")]
     pub aws_arns: Values,
-    /// Instance ids (`i-…`) out of ARNs.
+    /// Instance ids (`i-…`) from ARNs.
     #[serde(rename = "p_any_aws_instance_ids", skip_serializing_if = "Values::is_empty")]
     pub aws_instance_ids: Values,
-    /// Whoever acted.
+    /// The principal that acted.
     #[serde(rename = "p_any_actor_ids", skip_serializing_if = "Values::is_empty")]
     pub actor_ids: Values,
     /// User names.
     #[serde(rename = "p_any_usernames", skip_serializing_if = "Values::is_empty")]
     pub usernames: Values,
-    /// E-mail addresses, also those of assumed roles' session names.
+    /// E-mail addresses, also from the session names of assumed roles.
     #[serde(rename = "p_any_emails", skip_serializing_if = "Values::is_empty")]
     pub emails: Values,
 }
 
 impl Indicators {
-    /// Takes what `text` holds by the rule of `indicator`; text that does not fit the rule is skipped.
+    /// Adds what `text` holds by the rule of `indicator`. Text that does not fit the rule is skipped.
     pub fn add(&mut self, indicator: Indicator, text: &str) {
         let text = text.trim();
         if text.is_empty() {

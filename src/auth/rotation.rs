@@ -1,0 +1,232 @@
+//! Which secrets verify a signature, and when to read them again: a pure state machine. The client feeds it with what
+//! Secrets Manager answers and with the time.
+//!
+//! AWS's own caching client for Secrets Manager knows neither deadlines nor `AWSPREVIOUS`, hence this one.
+
+use std::time::{Duration, SystemTime};
+
+use super::{secrets::SecretError, signature::Secret};
+
+/// How long secrets are used before they are read again.
+const FRESH: Duration = Duration::from_mins(10);
+
+/// How long known secrets verify while Secrets Manager gives no better ones.
+const MAX_AGE: Duration = Duration::from_hours(24);
+
+/// The shortest time between two fetches for signatures that do not verify. It is short, because a delivery that comes in
+/// this time after a rotation gets a 503; but a flood of forgeries must not become a flood of calls.
+const MISMATCH_PAUSE: Duration = Duration::from_secs(10);
+
+/// The shortest time between two fetches that fail, while no known secret is good.
+const FAILURE_PAUSE: Duration = Duration::from_secs(2);
+
+/// The same while known secrets are good. Each of these fetches can delay a delivery.
+const FAILURE_PAUSE_WHILE_KNOWN: Duration = Duration::from_mins(1);
+
+/// What Secrets Manager says about one version of the secret.
+#[derive(Debug)]
+pub(super) enum Version {
+    /// It is a secret.
+    Secret(Secret),
+    /// It is not there.
+    Missing(String),
+    /// It is there and cannot be used.
+    Unusable(String),
+    /// Secrets Manager could not be asked.
+    Unavailable(String),
+}
+
+/// The secrets that are known, and how well.
+///
+/// Times are of the wall clock, because Lambda freezes the process between invocations and monotonic clocks may stop.
+#[derive(Debug, Default)]
+pub(super) struct Rotation {
+    secrets: Vec<Secret>,
+    /// When Secrets Manager last answered with secrets that can be used.
+    confirmed: Option<SystemTime>,
+    /// When a signature that did not verify last made the client fetch the secrets.
+    mismatched: Option<SystemTime>,
+    /// When the last fetch failed, if it did.
+    failed: Option<SystemTime>,
+    /// Whether the last fetch failed, wholly or in part. Then a signature that does not verify may still be right.
+    is_in_doubt: bool,
+}
+
+impl Rotation {
+    /// The secrets that verify, if they are not too old.
+    pub(super) fn secrets(&self, now: SystemTime) -> &[Secret] {
+        if is_within(self.confirmed, now, MAX_AGE) { &self.secrets } else { &[] }
+    }
+
+    /// Whether the secrets are older than they should be.
+    pub(super) fn is_stale(&self, now: SystemTime) -> bool {
+        !is_within(self.confirmed, now, FRESH)
+    }
+
+    /// Whether a signature that no known secret verifies may still be right.
+    pub(super) fn is_in_doubt(&self) -> bool {
+        self.is_in_doubt
+    }
+
+    /// Whether to fetch the secrets before a signature is verified.
+    pub(super) fn must_fetch(&self, now: SystemTime) -> bool {
+        let pause = if self.secrets(now).is_empty() { FAILURE_PAUSE } else { FAILURE_PAUSE_WHILE_KNOWN };
+        self.is_stale(now) && !is_within(self.failed, now, pause)
+    }
+
+    /// Whether to fetch the secrets again because a signature did not verify. If so, the pause begins.
+    pub(super) fn begin_refetch(&mut self, now: SystemTime) -> bool {
+        let may_fetch = !is_within(self.mismatched, now, MISMATCH_PAUSE);
+        if may_fetch {
+            self.mismatched = Some(now);
+        }
+        may_fetch
+    }
+
+    /// Takes what Secrets Manager says about `AWSCURRENT` and `AWSPREVIOUS`.
+    ///
+    /// # Errors
+    /// [`SecretError`] if it gives no secret. Known secrets stay, unless Secrets Manager says that there is none.
+    pub(super) fn update(&mut self, current: Version, previous: Version, now: SystemTime) -> Result<(), SecretError> {
+        self.is_in_doubt = [&current, &previous].iter().any(|version| matches!(version, Version::Unavailable(_)));
+        let (secrets, error) = match (current, previous) {
+            (Version::Secret(current), Version::Secret(previous)) => (vec![current, previous], None),
+            (Version::Secret(current), previous) => {
+                self.warn_about("previous", &previous);
+                (vec![current], None)
+            }
+            (Version::Unusable(problem), Version::Secret(previous)) => {
+                tracing::error!("the current version of the secret cannot be used, the previous one is: {problem}");
+                (vec![previous], None)
+            }
+            (Version::Unusable(problem), _) => (vec![], Some(SecretError::Unusable(problem))),
+            (Version::Missing(problem), _) => (vec![], Some(SecretError::Missing(problem))),
+            (Version::Unavailable(problem), _) => (vec![], Some(SecretError::Unavailable(problem))),
+        };
+        match error {
+            Some(error) => {
+                self.failed = Some(now);
+                // There is no secret: that is an answer, and not a failure to get one.
+                if matches!(error, SecretError::Missing(_)) {
+                    self.secrets.clear();
+                }
+                Err(error)
+            }
+            None => {
+                let known = std::mem::replace(&mut self.secrets, secrets);
+                if self.is_in_doubt {
+                    // The previous version could not be read. It is among those known, if it is known at all.
+                    let new = self.secrets.clone();
+                    self.secrets.extend(known.into_iter().filter(|known| !new.contains(known)).take(2));
+                }
+                self.confirmed = Some(now);
+                self.failed = None;
+                Ok(())
+            }
+        }
+    }
+
+    fn warn_about(&self, stage: &str, version: &Version) {
+        match version {
+            Version::Secret(_) | Version::Missing(_) => {}
+            Version::Unusable(problem) => tracing::warn!("the {stage} version of the secret cannot be used: {problem}"),
+            Version::Unavailable(problem) => {
+                tracing::warn!("cannot fetch the {stage} version of the secret: {problem}");
+            }
+        }
+    }
+}
+
+/// Whether `then` is less than `span` before `now`. A clock that was set back makes it false.
+fn is_within(then: Option<SystemTime>, now: SystemTime, span: Duration) -> bool {
+    then.is_some_and(|then| now.duration_since(then).is_ok_and(|age| age < span))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn secret(name: &str) -> Secret {
+        Secret::new(&format!("{name}, a secret for unit tests")).unwrap()
+    }
+
+    fn version(name: &str) -> Version {
+        match name {
+            "missing" => Version::Missing(String::new()),
+            "unusable" => Version::Unusable(String::new()),
+            "down" => Version::Unavailable(String::new()),
+            name => Version::Secret(secret(name)),
+        }
+    }
+
+    fn start() -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_hours(1)
+    }
+
+    fn secrets(names: &[&str]) -> Vec<Secret> {
+        names.iter().map(|name| secret(name)).collect()
+    }
+
+    fn rotation(current: &str, previous: &str) -> Rotation {
+        let mut rotation = Rotation::default();
+        rotation.update(version(current), version(previous), start()).unwrap();
+        rotation
+    }
+
+    #[test]
+    fn secrets_are_fresh_for_ten_minutes_and_good_for_a_day() {
+        let rotation = rotation("a", "missing");
+        for (seconds, is_stale, is_good) in
+            [(0, false, true), (599, false, true), (600, true, true), (86_399, true, true), (86_400, true, false)]
+        {
+            let now = start() + Duration::from_secs(seconds);
+            assert_eq!((rotation.is_stale(now), !rotation.secrets(now).is_empty()), (is_stale, is_good), "{seconds} s");
+            assert_eq!(rotation.must_fetch(now), is_stale, "{seconds} s");
+        }
+        assert!(rotation.must_fetch(start() - Duration::from_secs(1)), "a clock that was set back");
+        assert!(Rotation::default().must_fetch(start()));
+    }
+
+    #[test]
+    fn a_failed_fetch_is_not_repeated_at_once() {
+        for (known, pause) in [(Rotation::default(), 2), (rotation("a", "missing"), 60)] {
+            let mut rotation = known;
+            let now = start() + Duration::from_mins(20);
+            assert!(rotation.must_fetch(now));
+            rotation.update(version("down"), version("down"), now).unwrap_err();
+            assert!(!rotation.must_fetch(now + Duration::from_secs(pause - 1)));
+            assert!(rotation.must_fetch(now + Duration::from_secs(pause)));
+        }
+    }
+
+    #[test]
+    fn a_mismatch_fetches_once_in_ten_seconds() {
+        let mut rotation = rotation("a", "missing");
+        let after = |seconds| start() + Duration::from_secs(seconds);
+        assert_eq!([0, 9, 10, 19, 20].map(|s| rotation.begin_refetch(after(s))), [true, false, true, false, true]);
+    }
+
+    #[test]
+    fn known_secrets_survive_what_cannot_be_read() {
+        let later = start() + Duration::from_mins(20);
+        for (current, previous, known, is_in_doubt) in [
+            ("down", "down", &["b", "a"][..], true),
+            ("unusable", "missing", &["b", "a"], false),
+            ("unusable", "down", &["b", "a"], true),
+            ("missing", "missing", &[], false),
+            ("b", "down", &["b", "a"], true),
+            ("c", "down", &["c", "b", "a"], true),
+            ("c", "b", &["c", "b"], false),
+            ("c", "unusable", &["c"], false),
+            ("unusable", "b", &["b"], false),
+            ("b", "missing", &["b"], false),
+        ] {
+            let mut rotation = rotation("b", "a");
+            let result = rotation.update(version(current), version(previous), later);
+            assert_eq!(rotation.secrets(later), secrets(known), "{current}, {previous}");
+            assert_eq!(rotation.is_in_doubt(), is_in_doubt, "{current}, {previous}");
+            let is_read = current.len() == 1 || previous.len() == 1;
+            assert_eq!((result.is_ok(), rotation.is_stale(later)), (is_read, !is_read), "{current}, {previous}");
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! The time policy: who may use how much of an invocation, and the timeouts and retries of each call.
+//!
+//! One fault costs one attempt, and an outage never costs the invocation. `docs/reliability.md` shows these numbers as a
+//! table.
+
+use std::time::{Duration, SystemTime};
+
+use aws_config::{retry::RetryConfig, timeout::TimeoutConfig};
+use tokio::time::{Instant, timeout_at};
+
+/// What an invocation keeps for the response: a tenth of the time left, within these bounds.
+const RESPONSE_RESERVE: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(1));
+
+/// What fetching the secret and opening the connection to S3 may take of INIT's ten seconds.
+const INIT_TIME: Duration = Duration::from_secs(3);
+
+/// The most that a delivery waits for the secret, for S3 if a queue can step in, and for the queue.
+const MAX_WAIT: Duration = Duration::from_secs(10);
+
+/// One attempt, and the connection it may need. A healthy service answers within tens of milliseconds.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The deadline ends the attempts, so their number is only a backstop.
+const MAX_ATTEMPTS: u32 = 100;
+const FIRST_BACKOFF: Duration = Duration::from_millis(100);
+const MAX_BACKOFF: Duration = Duration::from_secs(2);
+
+/// The throughput that an attempt may count on: hashing and sending take time on a small share of a processor.
+const MIN_BYTES_PER_SECOND: usize = 1024 * 1024;
+
+/// The moment by which a piece of work must be done.
+#[derive(Debug, Clone, Copy)]
+pub struct Deadline(Instant);
+
+impl Deadline {
+    /// The deadline of the work of an invocation that Lambda ends at `end`. The rest is kept for the response.
+    #[must_use]
+    pub fn of_invocation(end: SystemTime) -> Self {
+        let left = end.duration_since(SystemTime::now()).unwrap_or_default();
+        let (min, max) = RESPONSE_RESERVE;
+        Self::after(left.saturating_sub((left / 10).clamp(min, max)))
+    }
+
+    /// The deadline of what INIT makes ready.
+    #[must_use]
+    pub fn of_init() -> Self {
+        Self::after(INIT_TIME)
+    }
+
+    /// The deadline of work that starts now and may take this long.
+    #[must_use]
+    pub fn after(time: Duration) -> Self {
+        Self(Instant::now() + time)
+    }
+
+    /// What is left until the deadline.
+    #[must_use]
+    pub fn left(self) -> Duration {
+        self.0.saturating_duration_since(Instant::now())
+    }
+
+    /// The share of the secret: half of what is left, so that a delivery that verifies can still be stored.
+    pub(crate) fn for_secret(self) -> Self {
+        Self::after((self.left() / 2).min(MAX_WAIT))
+    }
+
+    /// The share of S3 if the spill queue can step in: two thirds of what is left.
+    pub(crate) fn for_store_before_queue(self) -> Self {
+        Self::after((self.left() * 2 / 3).min(MAX_WAIT))
+    }
+
+    /// The share of the spill queue.
+    pub(crate) fn for_queue(self) -> Self {
+        Self::after(self.left().min(MAX_WAIT))
+    }
+
+    /// The timeouts and retries of a call that sends `bytes`. `None` if the deadline has passed, because no call may
+    /// start then.
+    pub(crate) fn call(self, bytes: usize) -> Option<CallPolicy> {
+        let left = self.left();
+        (!left.is_zero()).then(|| CallPolicy::of(left, bytes))
+    }
+
+    /// Runs `work` and drops it at the deadline. `None` if it did not finish in time.
+    pub(crate) async fn bound<F: Future>(self, work: F) -> Option<F::Output> {
+        timeout_at(self.0, work).await.ok()
+    }
+}
+
+/// Timeouts and retries of one call.
+pub(crate) struct CallPolicy {
+    pub(crate) timeouts: TimeoutConfig,
+    pub(crate) retries: RetryConfig,
+}
+
+impl CallPolicy {
+    /// What every client starts with. The connect timeout is the same for every call, because the SDK keeps a separate
+    /// connection pool for each connect timeout.
+    pub(crate) fn of_clients() -> Self {
+        let Self { timeouts, retries } = Self::of(Duration::MAX, 0);
+        Self { timeouts: timeouts.to_builder().connect_timeout(CONNECT_TIMEOUT).build(), retries }
+    }
+
+    fn of(left: Duration, bytes: usize) -> Self {
+        let timeouts = TimeoutConfig::builder().operation_attempt_timeout(attempt_timeout(left, bytes)).build();
+        let retries = RetryConfig::standard()
+            .with_max_attempts(MAX_ATTEMPTS)
+            .with_initial_backoff(FIRST_BACKOFF.min(left / 20))
+            .with_max_backoff(MAX_BACKOFF.min(left / 8));
+        Self { timeouts, retries }
+    }
+}
+
+/// Longer if there is much to send. Short enough for a second attempt, unless the object is large.
+fn attempt_timeout(left: Duration, bytes: usize) -> Duration {
+    let sending = Duration::from_secs(u64::try_from(bytes / MIN_BYTES_PER_SECOND).unwrap_or(u64::MAX));
+    ATTEMPT_TIMEOUT.min(left / 2).saturating_add(sending).min(left)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_of_the_time_is_kept_for_the_response() {
+        for (left, kept) in [(30_000, 1_000), (5_000, 500), (1_000, 200), (100, 100), (0, 0)] {
+            let deadline = Deadline::of_invocation(SystemTime::now() + Duration::from_millis(left));
+            let used = deadline.left().as_millis();
+            let expected = u128::from(left - kept);
+            assert!(used <= expected && used + 50 >= expected, "{left} ms left: {used}, expected {expected}");
+        }
+    }
+
+    #[test]
+    fn an_attempt_leaves_time_for_another_unless_there_is_much_to_send() {
+        let seconds = Duration::from_secs;
+        for (bytes, left, expected) in [
+            (2_000, 29, seconds(5)),
+            (2_000, 4, seconds(2)),
+            (2_000, 0, seconds(0)),
+            (16 * MIN_BYTES_PER_SECOND, 29, seconds(21)),
+            (16 * MIN_BYTES_PER_SECOND, 9, seconds(9)),
+        ] {
+            assert_eq!(attempt_timeout(seconds(left), bytes), expected, "{bytes} bytes, {left} s left");
+        }
+    }
+
+    #[test]
+    fn waits_and_attempts_shrink_with_the_time_left() {
+        let mut before = [Duration::MAX; 3];
+        for left in [30_000, 10_000, 3_000, 1_000, 100, 10, 0].map(Duration::from_millis) {
+            let CallPolicy { timeouts, retries } = CallPolicy::of(left, 2_000);
+            let attempt = timeouts.operation_attempt_timeout().unwrap();
+            let now = [attempt, retries.initial_backoff(), retries.max_backoff()];
+            assert!(now.iter().zip(before).all(|(now, before)| *now <= before), "{left:?}: {now:?}");
+            // A first attempt that uses its whole timeout leaves room for the wait and a second attempt.
+            assert!(attempt + retries.initial_backoff() <= left * 3 / 4, "{left:?}: {now:?}");
+            assert!(retries.max_backoff() <= left / 4, "{left:?}: {now:?}");
+            before = now;
+        }
+    }
+}

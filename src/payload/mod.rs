@@ -1,0 +1,7 @@
+//! From a verified body to its elements: decompression, then the split.
+
+mod decode;
+mod split;
+
+pub use decode::{DecodeError, decode};
+pub use split::{Elements, Probe, elements};

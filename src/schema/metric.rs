@@ -1,0 +1,247 @@
+//! The metric rules of a schema: what CloudWatch counts of its logs.
+//!
+//! ```yaml
+//! metrics:
+//!   - name: AlertsStored            # logs by the value of a field
+//!     by: {field: severity, dimension: Severity, values: [Info, Medium, High], other: Other}
+//!   - name: UnhealthyHealthChecks   # logs whose field has this value
+//!     when: {field: is_healthy, is: false}
+//!   - name: HealthChecks            # every log
+//! ```
+//!
+//! A field is a path such as `discriminator.subtype`. `values` bounds the dimension, so that no sender can create metrics.
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{
+    Log,
+    language::{Field, Type},
+};
+
+/// The most values that a dimension may have. Each costs as much as a metric.
+const MAX_VALUES: usize = 20;
+
+/// A metric of a log type, with the values of its dimension if it has one.
+#[derive(Debug, Clone)]
+pub struct Metric {
+    /// The metric's name in CloudWatch.
+    pub name: String,
+    /// What is counted.
+    pub counted: Counted,
+}
+
+/// What a metric counts.
+#[derive(Debug, Clone)]
+pub enum Counted {
+    /// Every log.
+    All,
+    /// The logs whose field has this value.
+    When {
+        /// The place of the field's value in [`Log::metric_values`].
+        field: usize,
+        /// The value.
+        is: Value,
+    },
+    /// The logs by a field's value.
+    By {
+        /// The place of the field's value in [`Log::metric_values`].
+        field: usize,
+        /// The dimension's name.
+        dimension: String,
+        /// The dimension's values. The last one stands for every value that is not among the others.
+        values: Vec<String>,
+    },
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct MetricFile {
+    name: String,
+    when: Option<WhenFile>,
+    by: Option<ByFile>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WhenFile {
+    field: String,
+    is: Value,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ByFile {
+    field: String,
+    dimension: String,
+    values: Vec<String>,
+    other: String,
+}
+
+/// Resolves the fields that the rules name, marks them in `fields`, and returns the rules and the number of fields.
+pub(super) fn resolve(files: Vec<MetricFile>, fields: &mut [Field]) -> Result<(Vec<Metric>, usize), String> {
+    let mut marked = 0;
+    let mut metrics = Vec::with_capacity(files.len());
+    for MetricFile { name, when, by } in files {
+        let mut mark = |field: &str| {
+            mark(fields, field, &mut marked).ok_or_else(|| format!("metric {name}: no field is called {field}"))
+        };
+        let counted = match (when, by) {
+            (None, None) => Counted::All,
+            (Some(when), None) => Counted::When { field: mark(&when.field)?, is: when.is },
+            (None, Some(mut by)) => {
+                by.values.push(by.other);
+                if by.values.len() > MAX_VALUES {
+                    return Err(format!("metric {name}: has more than {MAX_VALUES} values"));
+                }
+                Counted::By { field: mark(&by.field)?, dimension: by.dimension, values: by.values }
+            }
+            (Some(_), Some(_)) => return Err(format!("metric {name}: has both `when` and `by`, expected one of them")),
+        };
+        metrics.push(Metric { name, counted });
+    }
+    Ok((metrics, marked))
+}
+
+fn mark(fields: &mut [Field], path: &str, marked: &mut usize) -> Option<usize> {
+    let (name, below) = path.split_once('.').map_or((path, None), |(name, below)| (name, Some(below)));
+    let field = fields.iter_mut().find(|field| field.name == name)?;
+    match (below, &mut field.rule.kind) {
+        (Some(below), Type::Object(fields)) => mark(fields, below, marked),
+        (Some(_), _) => None,
+        (None, _) => Some(*field.rule.metric_field.get_or_insert_with(|| {
+            *marked += 1;
+            *marked - 1
+        })),
+    }
+}
+
+impl Metric {
+    /// How many values its dimension has; 1 without a dimension.
+    #[must_use]
+    pub fn width(&self) -> usize {
+        match &self.counted {
+            Counted::All | Counted::When { .. } => 1,
+            Counted::By { values, .. } => values.len(),
+        }
+    }
+
+    /// Which of the dimension's values `log` counts for, if the rule counts it at all.
+    fn slot(&self, log: &Log<'_, '_>) -> Option<usize> {
+        let value = |field: usize| {
+            let raw = log.metric_values.get(field).copied().flatten()?;
+            serde_json::from_slice::<Value>(&raw).ok()
+        };
+        match &self.counted {
+            Counted::All => Some(0),
+            Counted::When { field, is } => (value(*field).as_ref() == Some(is)).then_some(0),
+            Counted::By { field, values, .. } => {
+                let value = value(*field);
+                let text = value.as_ref().and_then(Value::as_str).unwrap_or_default();
+                let known = values.iter().position(|known| known.eq_ignore_ascii_case(text));
+                Some(known.unwrap_or(values.len().saturating_sub(1)))
+            }
+        }
+    }
+}
+
+/// What one log counts for: for each metric of its schema, the place of the dimension's value.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Slots(Box<[Option<u8>]>);
+
+impl Slots {
+    /// What `log` counts for.
+    #[must_use]
+    pub fn of(log: &Log<'_, '_>) -> Self {
+        Self(log.schema.metrics.iter().map(|metric| u8::try_from(metric.slot(log)?).ok()).collect())
+    }
+}
+
+/// How often each metric of a schema was counted, for each value of its dimension.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tally(Vec<u64>);
+
+impl Tally {
+    /// Counts one log of a schema with these metrics.
+    pub fn add(&mut self, metrics: &[Metric], slots: &Slots) {
+        self.0.resize(metrics.iter().map(Metric::width).sum(), 0);
+        let mut start = 0;
+        for (metric, slot) in metrics.iter().zip(&slots.0) {
+            if let Some(count) = slot.and_then(|slot| self.0.get_mut(start + usize::from(slot))) {
+                *count += 1;
+            }
+            start += metric.width();
+        }
+    }
+
+    /// Adds the counts of another tally of the same schema.
+    pub fn merge(&mut self, other: &Self) {
+        if self.0.len() < other.0.len() {
+            self.0.resize(other.0.len(), 0);
+        }
+        for (count, more) in self.0.iter_mut().zip(&other.0) {
+            *count += more;
+        }
+    }
+
+    /// The counts of each metric, one for each value of its dimension.
+    pub fn by_metric<'a>(&'a self, metrics: &'a [Metric]) -> impl Iterator<Item = (&'a Metric, Vec<u64>)> {
+        let mut start = 0;
+        metrics.iter().map(move |metric| {
+            let counts = (start..start + metric.width()).map(|slot| self.0.get(slot).copied().unwrap_or_default());
+            start += metric.width();
+            (metric, counts.collect())
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Schemas, json_of};
+    use super::*;
+
+    const HEAD: &str = "schema: A.B\ndescription: d\nversion: 1\nfields:\n\
+        - {name: t, type: timestamp, timeFormats: [rfc3339], isEventTime: true, required: true}\n\
+        - {name: ok, type: boolean}\n\
+        - {name: discriminator, type: object, required: true, fields: [\
+           {name: type, type: string, required: true, validate: {allow: [x]}}, {name: subtype, type: string}]}\n";
+
+    fn counts(metrics: &str, members: &str) -> Result<Vec<Vec<u64>>, String> {
+        let schemas = Schemas::load(&[("a.yml", &json_of(&format!("{HEAD}metrics:\n{metrics}")))])
+            .map_err(|error| error.to_string())?;
+        let log = format!(r#"{{"t":"2026-01-01T00:00:00Z","discriminator":{{"type":"x"{members}}}}}"#);
+        let log = schemas.classify(log.as_bytes()).map_err(|error| error.to_string())?;
+        let mut tally = Tally::default();
+        tally.add(&log.schema.metrics, &Slots::of(&log));
+        Ok(tally.by_metric(&log.schema.metrics).map(|(_, counts)| counts).collect())
+    }
+
+    #[test]
+    fn a_rule_counts_all_logs_or_those_with_a_value() {
+        let rules = "- {name: All}\n- {name: Ok, when: {field: ok, is: true}}\n";
+        assert_eq!(counts(rules, r#"},"ok":true,"z":{"a":1"#).unwrap(), [[1], [1]]);
+        assert_eq!(counts(rules, r#"},"ok":false,"z":{"a":1"#).unwrap(), [[1], [0]]);
+        assert_eq!(counts(rules, "").unwrap(), [[1], [0]]);
+    }
+
+    #[test]
+    fn a_dimension_has_only_the_values_of_the_rule() {
+        let rule =
+            "- {name: Kinds, by: {field: discriminator.subtype, dimension: Kind, values: [read, write], other: Other}}";
+        for (subtype, expected) in [
+            (r#","subtype":"WRITE""#, [0, 1, 0]),
+            (r#","subtype":"delete""#, [0, 0, 1]),
+            (r#","subtype":5"#, [0, 0, 1]),
+            ("", [0, 0, 1]),
+        ] {
+            assert_eq!(counts(rule, subtype).unwrap(), [expected], "{subtype}");
+        }
+    }
+
+    #[test]
+    fn a_rule_that_names_no_field_is_an_error() {
+        let error = counts("- {name: Ok, when: {field: okay, is: true}}", "").unwrap_err();
+        assert_eq!(error, "schemas/a.yml: metric Ok: no field is called okay");
+        assert!(counts("- {name: Ok, wen: {field: ok, is: true}}", "").unwrap_err().contains("wen"));
+    }
+}
