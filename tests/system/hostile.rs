@@ -20,7 +20,7 @@ async fn send(lake: &TestLake, payload: &str) -> [u64; 3] {
     counts(&lake.invoke_within(DEADLINE, &signed_event(&[ZSTD], &zstd(payload))).await)
 }
 
-/// A lake that has stored this payload as so many logs and failures.
+/// A lake that has stored this payload; checks the numbers of logs and failures.
 async fn store(name: &str, payload: &str, logs: u64, failures: u64) -> TestLake {
     assert!(payload.len() <= LIMIT && payload.len() > LIMIT - LIMIT / 8, "{name}: {} bytes", payload.len());
     let lake = TestLake::start().await;

@@ -1,4 +1,4 @@
-//! S3 under faults: retries, outages, and no acknowledgement of what is not stored.
+//! S3 under faults: retries, outages, and no acknowledgement before a log is stored.
 
 use std::time::Duration;
 

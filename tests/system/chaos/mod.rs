@@ -1,4 +1,4 @@
-//! Chaos: thousands of deliveries while S3, SQS and Secrets Manager fail at random in every way, refuse connections for a
+//! Chaos: thousands of deliveries while S3, SQS and Secrets Manager fail at random in every way and refuse connections for a
 //! while, and the functions are killed at random. Afterwards every acknowledged log must be in the lake exactly once and
 //! readable, and no other log may be there.
 //!
