@@ -1,7 +1,7 @@
-//! Forgery: ten thousand deliveries that Tracebit never signed, made from ones that it did, and none is accepted.
+//! Forgeries: ten thousand deliveries that Tracebit never signed. None may be accepted.
 //!
-//! Each takes a genuine body and signature and changes one of the two. The seed is fixed, so that a failure can be
-//! repeated; what is printed (`cargo test --test forgery -- --nocapture`) is what SECURITY.md quotes.
+//! Each forgery takes a genuine body and signature and changes one of the two. The seed is fixed, so that a failure can be
+//! repeated. SECURITY.md quotes the output of `cargo test --test forgery -- --nocapture`.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test should fail loudly")]
 
 use std::cell::Cell;
@@ -20,7 +20,7 @@ const SEED: &[u8; 32] = b"tracebit-lake: ten thousand lies";
 
 const CURRENT: &str = "the secret that Tracebit signs with";
 const PREVIOUS: &str = "the secret before the last rotation";
-/// What somebody might sign with who knows something about the secret.
+/// Secrets that an attacker might try who knows something about the right one.
 const NEAR_MISSES: [&str; 6] = [
     "the secret that Tracebit signs wit",
     "the secret that Tracebit signs with ",
@@ -38,9 +38,9 @@ const BODIES: [&[u8]; 5] = [
     b"",
 ];
 
-/// How the signature, or the body under a genuine signature, is changed.
+/// A change of the signature, or of the body under a genuine signature.
 #[derive(Debug, Clone, Copy)]
-enum Lie {
+enum Tampering {
     BitsFlipped,
     BytesSwapped,
     OneByteRepeated,
@@ -58,9 +58,9 @@ enum Lie {
     BodyReplaced,
 }
 
-use Lie::*;
+use Tampering::*;
 
-const LIES: [Lie; 15] = [
+const TAMPERINGS: [Tampering; 15] = [
     BitsFlipped,
     BytesSwapped,
     OneByteRepeated,
@@ -78,7 +78,7 @@ const LIES: [Lie; 15] = [
     BodyReplaced,
 ];
 
-/// A notation of the signature: what stands before it, and the encoding of its bytes.
+/// A notation of the signature: its prefix, and the encoding of its bytes.
 type Notation = (&'static str, Encoding);
 
 fn notations() -> impl Strategy<Value = Notation> {
@@ -94,14 +94,14 @@ fn bytes(signature: &Signature) -> Vec<u8> {
     HEXLOWER.decode(signature.to_hex().as_bytes()).unwrap()
 }
 
-/// Body and header of the forgery; `noise` is where and how they differ from the genuine ones.
-fn forge(lie: Lie, body: &[u8], signer: &Secret, notation: &Notation, noise: &Noise) -> (Vec<u8>, String) {
+/// Body and header of a forgery. `noise` says where and how they differ from the genuine ones.
+fn forge(tampering: Tampering, body: &[u8], signer: &Secret, notation: &Notation, noise: &Noise) -> (Vec<u8>, String) {
     let genuine = bytes(&signer.sign(body));
     let write = |signature: &[u8]| format!("{}{}", notation.0, notation.1.encode(signature));
-    // Without padding, for base64 is read with and without.
+    // Without padding, because base64 verifies with and without it.
     let text = write(&genuine).trim_end_matches('=').to_owned();
     let character = char::from(noise.alphanumeric);
-    match lie {
+    match tampering {
         BitsFlipped => (body.to_vec(), write(&flipped(&genuine, noise))),
         BytesSwapped => (body.to_vec(), write(&swapped(&genuine, noise))),
         OneByteRepeated => (body.to_vec(), write(&[noise.flip; 32])),
@@ -144,7 +144,7 @@ fn noise() -> impl Strategy<Value = Noise> {
         .prop_map(|(at, other, flip, alphanumeric, bytes)| Noise { at, other, flip, alphanumeric, bytes })
 }
 
-/// One byte is another; nothing becomes a byte.
+/// Changes one byte; an empty slice becomes one byte.
 fn flipped(bytes: &[u8], noise: &Noise) -> Vec<u8> {
     if bytes.is_empty() {
         return vec![noise.flip];
@@ -155,7 +155,7 @@ fn flipped(bytes: &[u8], noise: &Noise) -> Vec<u8> {
     bytes
 }
 
-/// Two bytes change places; where that changes nothing, one is flipped.
+/// Swaps two bytes; if they are equal, changes one byte.
 fn swapped(bytes: &[u8], noise: &Noise) -> Vec<u8> {
     let mut swapped = bytes.to_vec();
     if !bytes.is_empty() {
@@ -166,20 +166,20 @@ fn swapped(bytes: &[u8], noise: &Noise) -> Vec<u8> {
 }
 
 #[test]
-fn of_ten_thousand_forgeries_none_is_accepted() {
+fn none_of_ten_thousand_forgeries_is_accepted() {
     let secrets = [secret(CURRENT), secret(PREVIOUS)];
     let (tried, malformed) = (Cell::new(0u32), Cell::new(0u32));
     let config = Config { cases: FORGERIES, failure_persistence: None, ..Config::default() };
     let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, SEED));
 
-    let cases = (select(&LIES[..]), select(&BODIES[..]), 0..secrets.len(), notations(), noise());
-    let outcome = runner.run(&cases, |(lie, body, signer, notation, noise)| {
+    let cases = (select(&TAMPERINGS[..]), select(&BODIES[..]), 0..secrets.len(), notations(), noise());
+    let outcome = runner.run(&cases, |(tampering, body, signer, notation, noise)| {
         let signer = &secrets[signer];
         let genuine = format!("{}{}", notation.0, notation.1.encode(&bytes(&signer.sign(body))));
         let genuine = Signature::parse(&genuine).unwrap();
-        prop_assert!(verify(body, &genuine, &secrets).is_some(), "the genuine delivery was refused");
+        prop_assert!(verify(body, &genuine, &secrets).is_some(), "the genuine delivery was rejected");
 
-        let (forged, header) = forge(lie, body, signer, &notation, &noise);
+        let (forged, header) = forge(tampering, body, signer, &notation, &noise);
         tried.set(tried.get() + 1);
         match Signature::parse(&header) {
             Some(signature) => prop_assert!(verify(&forged, &signature, &secrets).is_none(), "accepted: {}", header),

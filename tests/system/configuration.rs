@@ -1,38 +1,35 @@
-//! §2: configuration.
+//! Configuration: environment variables, and how INIT reports mistakes.
 
 use std::collections::BTreeMap;
 
 use tracebit_lake_harness::{runtime_api::Function, secrets_manager};
 
-use crate::{
-    lake::{BINARY, BUCKET, Lake, SECRET, SIGNATURE, bucket, counts, sign_under},
-    samples::{ALERTS, alert},
-};
+use crate::support::{ALERTS, BINARY, BUCKET, SECRET, SIGNATURE, TestLake, alert, counts, sign_with, start_s3};
 
-/// What the function says when it refuses to start in this environment.
-async fn refused(env: &[(&str, &str)]) -> String {
+/// The output of a function whose INIT fails in this environment.
+async fn init_failure(env: &[(&str, &str)]) -> String {
     let function = Function::start(BINARY, env).await;
     let Err(output) = function.ready().await else { panic!("it started with {env:?}") };
-    assert!(!function.exit_status().expect("it ends when INIT fails").success(), "{output}");
+    assert!(!function.exit_status().expect("a failed INIT must end the process").success(), "{output}");
     output
 }
 
-/// The one line that tells every mistake.
+/// The line that names all these variables.
 fn message<'a>(output: &'a str, variables: &[&str]) -> &'a str {
-    let tells_all = |line: &&str| variables.iter().all(|name| line.contains(name));
-    output.lines().find(tells_all).unwrap_or_else(|| panic!("no line with all of {variables:?} in {output}"))
+    let names_all = |line: &&str| variables.iter().all(|name| line.contains(name));
+    output.lines().find(names_all).unwrap_or_else(|| panic!("no line with all of {variables:?} in {output}"))
 }
 
 #[tokio::test]
 async fn without_configuration_the_message_says_what_to_set() {
-    let output = refused(&[]).await;
+    let output = init_failure(&[]).await;
     message(&output, &["LAKE_BUCKET", "TRACEBIT_SECRET", "TRACEBIT_SECRET_ARN"]);
     assert!(!output.contains("panicked"), "{output}");
 }
 
 #[tokio::test]
-async fn every_mistake_is_in_one_message_and_no_value_is() {
-    let output = refused(&[
+async fn one_message_names_every_mistake_and_no_value() {
+    let output = init_failure(&[
         ("LAKE_BUCKET", "my decoys"),
         ("LAKE_PREFIX", "../up//and away"),
         ("TRACEBIT_SECRET", "fifteen-bytes-x"),
@@ -46,7 +43,7 @@ async fn every_mistake_is_in_one_message_and_no_value_is() {
 }
 
 #[tokio::test]
-async fn each_mistake_by_itself_fails_init() {
+async fn each_mistake_alone_fails_init() {
     let good = BTreeMap::from([("LAKE_BUCKET", BUCKET), ("TRACEBIT_SECRET", SECRET)]);
     for (name, value) in [
         ("LAKE_BUCKET", ""),
@@ -69,7 +66,7 @@ async fn each_mistake_by_itself_fails_init() {
         let mut env = good.clone();
         env.insert(name, value);
         let env: Vec<_> = env.into_iter().collect();
-        let output = refused(&env).await;
+        let output = init_failure(&env).await;
         message(&output, &[name]);
         assert!(!output.contains(SECRET) && !output.contains("fifteen-bytes"), "{output}");
     }
@@ -77,7 +74,7 @@ async fn each_mistake_by_itself_fails_init() {
 
 #[tokio::test]
 async fn an_empty_value_counts_as_unset() {
-    let lake = Lake::with(&[
+    let lake = TestLake::with_env(&[
         ("LAKE_PREFIX", ""),
         ("TRACEBIT_SECRET_ARN", ""),
         ("SOURCE_ID", ""),
@@ -96,20 +93,20 @@ async fn an_empty_value_counts_as_unset() {
 }
 
 #[tokio::test]
-async fn one_endpoint_for_all_services_will_do() {
-    let s3 = bucket().await;
+async fn one_endpoint_can_serve_every_service() {
+    let s3 = start_s3().await;
     let endpoint = s3.endpoint();
     let env = [("LAKE_BUCKET", BUCKET), ("TRACEBIT_SECRET", SECRET), ("AWS_ENDPOINT_URL", &endpoint)];
-    let lake = Lake { function: Function::start(BINARY, &env).await, s3 };
+    let lake = TestLake { function: Function::start(BINARY, &env).await, s3 };
     assert_eq!(counts(&lake.deliver(alert().to_string()).await), [1, 0, 0]);
     assert_eq!(lake.records(ALERTS).len(), 1);
 }
 
 #[tokio::test]
 async fn an_empty_endpoint_of_one_service_counts_as_unset() {
-    let s3 = bucket().await;
+    let s3 = start_s3().await;
     let endpoint = s3.endpoint();
-    let lake = Lake::on(s3, &[("AWS_ENDPOINT_URL", &endpoint), ("AWS_ENDPOINT_URL_S3", "")]).await;
+    let lake = TestLake::on(s3, &[("AWS_ENDPOINT_URL", &endpoint), ("AWS_ENDPOINT_URL_S3", "")]).await;
     let response = lake.deliver(alert().to_string()).await;
     assert_eq!(response.status, 200, "{}", lake.function.settled_output().await);
 }
@@ -117,8 +114,8 @@ async fn an_empty_endpoint_of_one_service_counts_as_unset() {
 #[tokio::test]
 async fn a_secret_of_sixteen_bytes_is_long_enough() {
     let secret = "sixteen-bytes-xy";
-    let lake = Lake::with(&[("TRACEBIT_SECRET", secret)]).await;
+    let lake = TestLake::with_env(&[("TRACEBIT_SECRET", secret)]).await;
     let body = alert().to_string();
-    let signature = sign_under(secret, &body);
+    let signature = sign_with(secret, &body);
     assert_eq!(lake.post(&[(SIGNATURE, &signature)], &body).await.status, 200);
 }

@@ -1,13 +1,13 @@
-//! The samples in `events/`: each does what `events/README.md` says of it.
+//! The samples in `events/`: each gets the answer that `events/README.md` promises.
 
 use std::{collections::BTreeSet, fs};
 
 use serde_json::Value;
 use tracebit_lake_harness::DEVELOPMENT_SECRET;
 
-use crate::lake::{Lake, counts};
+use crate::support::{TestLake, counts};
 
-/// Name, status and what a 200 counts: stored, duplicates, failures.
+/// Name, status, and the counts of a 200: stored, duplicates, failures.
 const SAMPLES: [(&str, u16, [u64; 3]); 11] = [
     ("alert-aws", 200, [1, 0, 0]),
     ("alert-azure", 200, [1, 0, 0]),
@@ -23,8 +23,8 @@ const SAMPLES: [(&str, u16, [u64; 3]); 11] = [
 ];
 
 #[tokio::test]
-async fn every_sample_gets_the_answer_that_its_readme_line_promises() {
-    let lake = Lake::with(&[("TRACEBIT_SECRET", DEVELOPMENT_SECRET)]).await;
+async fn every_sample_gets_its_documented_answer() {
+    let lake = TestLake::with_env(&[("TRACEBIT_SECRET", DEVELOPMENT_SECRET)]).await;
     for (name, status, expected) in SAMPLES {
         let event: Value = serde_json::from_str(&fs::read_to_string(format!("events/{name}.json")).unwrap()).unwrap();
         let response = lake.invoke(&event).await;
@@ -36,7 +36,7 @@ async fn every_sample_gets_the_answer_that_its_readme_line_promises() {
 }
 
 #[test]
-fn every_sample_is_known_here_and_in_the_readme() {
+fn every_sample_is_listed_here_and_in_the_readme() {
     let files: BTreeSet<String> = fs::read_dir("events")
         .unwrap()
         .filter_map(|entry| entry.unwrap().file_name().to_str().unwrap().strip_suffix(".json").map(str::to_owned))

@@ -1,27 +1,32 @@
-//! The whole system, as its users meet it: the built binary under a Lambda Runtime API, in front of a real S3 server and
-//! a Secrets Manager, all on loopback. One module for each section of the contract; none looks inside.
+//! System tests: the built binary under a Lambda Runtime API, with a real S3 server, Secrets Manager and SQS on loopback.
+//!
+//! Each module is named after what it tests. The tests see only what a user sees: answers, objects and output.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::print_stdout,
     clippy::too_many_lines,
-    reason = "a test should fail loudly, may go through a long table, and prints its figures"
+    reason = "a test should fail loudly, may contain a long table, and prints its figures"
 )]
 
+mod support;
+
+mod chaos;
+mod classification;
+mod compression;
 mod configuration;
-mod deadlines;
+mod deadline;
 mod events;
 mod hostile;
-mod lake;
+mod http;
+mod keys;
 mod logs;
-mod payloads;
-mod records;
+mod metrics;
+mod payload;
+mod queue;
+mod record;
 mod redrive;
-mod requests;
-mod samples;
 mod secrets;
-mod signatures;
-mod spill;
+mod signature;
 mod store;
-mod storm;

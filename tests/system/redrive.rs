@@ -1,4 +1,4 @@
-//! The redrive: classification failures that today's schemas know are filed after all.
+//! The redrive: it stores classification failures that fit today's schemas as logs.
 
 use std::{
     env, fs,
@@ -9,13 +9,10 @@ use serde_json::json;
 use tokio::process::Command;
 use tracebit_lake_harness::s3::{ACCESS_KEY, SECRET_KEY};
 
-use crate::{
-    lake::{BUCKET, Lake, counts},
-    samples::{ALERTS, FAILURES, alert, alert_with},
-};
+use crate::support::{ALERTS, BUCKET, FAILURES, TestLake, alert, alert_with_id, counts};
 
-/// A failure of the hour `hour`, as the function would have written it when its schemas knew less.
-fn leave_failure(lake: &Lake, hour: u32, payload: &str) {
+/// Writes a failure of this hour, as a function with older schemas would have written it.
+fn leave_failure(lake: &TestLake, hour: u32, payload: &str) {
     let record = json!({
         "error": "an older schema did not know this",
         "payload": payload,
@@ -31,7 +28,7 @@ fn leave_failure(lake: &Lake, hour: u32, payload: &str) {
     fs::write(folder.join(format!("20261122T{hour:02}3000Z-{}.json", "0".repeat(32))), format!("{record}\n")).unwrap();
 }
 
-/// The example, which `cargo test` builds beside this test.
+/// The example's binary, which `cargo test` builds too.
 fn binary() -> PathBuf {
     let deps = env::current_exe().unwrap().parent().map(Path::to_owned).unwrap();
     let binary = deps.parent().unwrap().join("examples").join(format!("redrive{}", env::consts::EXE_SUFFIX));
@@ -39,8 +36,8 @@ fn binary() -> PathBuf {
     binary
 }
 
-/// What a redrive prints.
-async fn redrive(lake: &Lake, arguments: &[&str]) -> String {
+/// The output of a redrive.
+async fn redrive(lake: &TestLake, arguments: &[&str]) -> String {
     let output = Command::new(binary())
         .args(["--bucket", BUCKET])
         .args(arguments)
@@ -57,10 +54,10 @@ async fn redrive(lake: &Lake, arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// The words of the row that begins with `outcome`.
+/// The cells of the row that begins with `outcome`.
 fn row<'a>(printed: &'a str, outcome: &str) -> Vec<&'a str> {
     let row = printed.lines().find(|line| line.trim_start_matches(['|', ' ']).starts_with(outcome));
-    row.unwrap_or_else(|| panic!("no {outcome} in {printed}"))
+    row.unwrap_or_else(|| panic!("no row {outcome} in {printed}"))
         .split('|')
         .map(str::trim)
         .filter(|w| !w.is_empty())
@@ -68,10 +65,10 @@ fn row<'a>(printed: &'a str, outcome: &str) -> Vec<&'a str> {
 }
 
 #[tokio::test]
-async fn what_now_classifies_is_filed_as_if_it_had_at_once() {
-    let lake = Lake::start().await;
+async fn a_failure_that_now_classifies_is_stored_as_a_log() {
+    let lake = TestLake::start().await;
     leave_failure(&lake, 9, &alert().to_string());
-    leave_failure(&lake, 9 + 1, "still no log");
+    leave_failure(&lake, 10, "still not a log");
 
     assert_eq!(row(&redrive(&lake, &["--dry-run"]).await, "would be filed"), ["would be filed", "Tracebit.Alert", "1"]);
     assert!(lake.records(ALERTS).is_empty(), "a dry run stores nothing");
@@ -84,15 +81,19 @@ async fn what_now_classifies_is_filed_as_if_it_had_at_once() {
     let record = lake.record(ALERTS);
     assert_eq!(record["p_parse_time"], "2026-11-22 09:30:00.000");
     assert_eq!((&record["p_source_id"], &record["p_source_label"]), (&json!("src-1"), &json!("decoys")));
-    assert_eq!(counts(&lake.deliver(alert().to_string()).await), [0, 1, 0], "the key is the delivery's own");
-    assert_eq!(lake.records(FAILURES).len(), 2, "nothing is deleted");
+    assert_eq!(
+        counts(&lake.deliver(alert().to_string()).await),
+        [0, 1, 0],
+        "the key must be the one of a direct delivery"
+    );
+    assert_eq!(lake.records(FAILURES).len(), 2, "nothing may be deleted");
 }
 
 #[tokio::test]
-async fn only_failures_of_the_times_asked_for_are_looked_at() {
-    let lake = Lake::start().await;
+async fn only_failures_in_the_requested_span_are_redriven() {
+    let lake = TestLake::start().await;
     for hour in [8, 9, 10] {
-        leave_failure(&lake, hour, &alert_with(&hour.to_string()).to_string());
+        leave_failure(&lake, hour, &alert_with_id(&hour.to_string()).to_string());
     }
     let span = ["--from", "2026-11-22T09:30:00Z", "--to", "2026-11-22T10:30:00Z"];
     assert_eq!(row(&redrive(&lake, &span).await, "filed"), ["filed", "Tracebit.Alert", "1"]);

@@ -11,7 +11,7 @@ use nix::{
     unistd::Pid,
 };
 use tokio::time::sleep;
-use tracebit_lake_harness::runtime_api::{self, Invocation};
+use tracebit_lake_harness::runtime_api::{self, InvocationResult};
 
 use crate::{cloud::Cloud, delivery, function::Function, share::Share};
 
@@ -116,7 +116,7 @@ async fn request(process: &runtime_api::Function, event: &str, expected: u16) ->
     let started = Instant::now();
     let answer = process.invoke_raw(event, PATIENCE).await;
     let elapsed = started.elapsed();
-    let Invocation::Response(answer) = answer else { return Err(anyhow!("{answer:?}")) };
+    let InvocationResult::Response(answer) = answer else { return Err(anyhow!("{answer:?}")) };
     ensure!(answer["statusCode"] == expected, "expected {expected}: {answer}");
     Ok(elapsed)
 }

@@ -1,4 +1,4 @@
-//! What can go wrong between a client and a service, on demand.
+//! Faults between a client and a service, on demand.
 
 use std::{
     collections::VecDeque,
@@ -14,38 +14,40 @@ use tokio::{sync::Notify, time::sleep};
 
 use crate::{
     server::{Reply, whole},
-    socket::Travel,
+    socket::ResponseFault,
 };
 
-/// What goes wrong with a request, in place of its answer.
+/// A fault that a request meets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// Not performed; answered with this status and an error body in the service's own form. A redirect leads nowhere.
+    /// Not performed; answered with this status and an error body in the service's own form. A redirect points to a
+    /// closed port.
     Status {
         /// The HTTP status.
         status: u16,
         /// The error code: `Code` in S3's XML, `__type` in the JSON of the others.
         code: &'static str,
     },
-    /// Not performed; the connection is reset in the middle of the request, or with its first bytes if it is small.
+    /// Not performed; the connection is reset in the middle of the request, or after its first bytes if it is small.
     ResetInRequest,
     /// Not performed; the connection is reset without an answer.
     Reset,
-    /// Not performed; no answer until healed, and then the connection is reset without one.
+    /// Not performed and not answered; the connection is reset when the service is healed.
     Hang,
-    /// Not performed, and answered as a success whose checksum (or whole body, where there is none) is of something else.
+    /// Not performed; answered as a success that carries the checksum of something else. A service without checksums
+    /// sends a damaged body.
     WrongChecksum,
-    /// Performed, and answered only after this long.
+    /// Performed; answered only after this delay.
     SlowAnswer(Duration),
-    /// Performed; the answer comes byte by byte, with this long before each.
+    /// Performed; the answer comes byte by byte, with this pause before each.
     Drip(Duration),
     /// Performed; the connection is reset in the middle of the answer.
     ResetInAnswer,
-    /// Performed, but the connection is reset without an answer.
+    /// Performed; the connection is reset without an answer.
     LoseAnswer,
 }
 
-/// The faults to come: first those in the queue, one a request, then the standing one.
+/// The faults of the requests to come: `next` for one request each, then `always` for the rest.
 #[derive(Default)]
 pub(crate) struct Faults {
     plan: Mutex<Plan>,
@@ -59,12 +61,12 @@ struct Plan {
     met: usize,
 }
 
-/// What a service says that did not do what it was asked to.
-pub(crate) struct Excuses {
-    /// An error in the service's own form.
-    pub(crate) refusal: fn(status: u16, code: &str) -> Reply,
-    /// A success with a checksum of something else.
-    pub(crate) mistake: fn() -> Reply,
+/// The wrong replies of a service, each in the service's own form.
+pub(crate) struct ErrorReplies {
+    /// An error.
+    pub(crate) error: fn(status: u16, code: &str) -> Reply,
+    /// A success that carries the checksum of something else.
+    pub(crate) wrong_checksum: fn() -> Reply,
 }
 
 impl Faults {
@@ -76,7 +78,7 @@ impl Faults {
         self.with(|plan| plan.always = Some(fault));
     }
 
-    /// How many requests met a fault so far.
+    /// How many requests have met a fault.
     pub(crate) fn met(&self) -> usize {
         self.with(|plan| plan.met)
     }
@@ -86,46 +88,60 @@ impl Faults {
         self.healed.notify_waiters();
     }
 
-    /// Answers one request under its fault, if it has one. `None` resets the connection.
+    /// Answers one request, under its fault if it has one. `None` resets the connection.
     pub(crate) async fn apply<F: Future<Output = Option<Reply>>>(
         &self,
         request: Request<Incoming>,
-        excuses: &Excuses,
+        errors: &ErrorReplies,
         perform: impl FnOnce(Request<Bytes>) -> F,
     ) -> Option<Reply> {
-        // Made before the plan is read, so that no `heal` falls between the two.
+        // Created before the fault is taken, so that no `heal` falls between the two.
         let healed = self.healed.notified();
-        let fault = self.with(|plan| {
-            let fault = plan.next.pop_front().or(plan.always);
-            plan.met += usize::from(fault.is_some());
-            fault
-        });
-        if fault == Some(Fault::ResetInRequest) {
-            request.into_body().frame().await;
-            return None;
-        }
-        let request = whole(request).await?;
+        let performed = async |request| perform(whole(request).await?).await;
+        let Some(fault) = self.take() else { return performed(request).await };
         match fault {
-            None => perform(request).await,
-            Some(Fault::Status { status, code }) => Some((excuses.refusal)(status, code)),
-            Some(Fault::WrongChecksum) => Some((excuses.mistake)()),
-            Some(Fault::ResetInRequest | Fault::Reset) => None,
-            Some(Fault::Hang) => {
+            Fault::Status { status, code } => {
+                whole(request).await?;
+                Some((errors.error)(status, code))
+            }
+            Fault::ResetInRequest => {
+                request.into_body().frame().await;
+                None
+            }
+            Fault::Reset => {
+                whole(request).await;
+                None
+            }
+            Fault::Hang => {
+                whole(request).await?;
                 healed.await;
                 None
             }
-            Some(Fault::SlowAnswer(late)) => {
-                let reply = perform(request).await;
-                sleep(late).await;
+            Fault::WrongChecksum => {
+                whole(request).await?;
+                Some((errors.wrong_checksum)())
+            }
+            Fault::SlowAnswer(delay) => {
+                let reply = performed(request).await;
+                sleep(delay).await;
                 reply
             }
-            Some(Fault::Drip(pause)) => Some(Travel::Drip(pause).of(perform(request).await?)),
-            Some(Fault::ResetInAnswer) => Some(Travel::Broken.of(perform(request).await?)),
-            Some(Fault::LoseAnswer) => {
-                perform(request).await;
+            Fault::Drip(pause) => Some(ResponseFault::Drip(pause).mark(performed(request).await?)),
+            Fault::ResetInAnswer => Some(ResponseFault::Truncate.mark(performed(request).await?)),
+            Fault::LoseAnswer => {
+                performed(request).await;
                 None
             }
         }
+    }
+
+    /// The fault of the request that has just arrived.
+    fn take(&self) -> Option<Fault> {
+        self.with(|plan| {
+            let fault = plan.next.pop_front().or(plan.always);
+            plan.met += usize::from(fault.is_some());
+            fault
+        })
     }
 
     fn with<T>(&self, act: impl FnOnce(&mut Plan) -> T) -> T {

@@ -16,7 +16,7 @@ const URL_ID: &str = "abcdefghijklmnopqrstuvwxyz012345";
 pub struct FunctionUrl(Server);
 
 impl FunctionUrl {
-    /// Serves `function`, which gets the event of each request and gives the function's answer; port 0 takes a free one.
+    /// Serves `function`, which maps the event of each request to the function's answer; port 0 takes a free port.
     pub async fn start<H, F>(addr: SocketAddr, function: H) -> Self
     where
         H: Fn(Value) -> F + Clone + Send + Sync + 'static,
@@ -46,7 +46,7 @@ impl FunctionUrl {
     }
 }
 
-/// The HTTP answer that AWS makes of the function's.
+/// The HTTP response that AWS makes of the function's answer.
 fn http_answer(answer: &Value) -> Reply {
     let status = answer["statusCode"].as_u64().and_then(|code| u16::try_from(code).ok()).expect("a statusCode");
     let mut response = Response::builder().status(status);
@@ -57,7 +57,7 @@ fn http_answer(answer: &Value) -> Reply {
     response.body(Full::new(body.into())).expect("a valid status and valid headers")
 }
 
-/// The event that AWS hands the function for this request to the root of its URL.
+/// The event that AWS passes to the function for this request to the root of its URL.
 pub fn event(method: &str, headers: &[(&str, &str)], body: &[u8]) -> Value {
     let domain = format!("{URL_ID}.lambda-url.us-east-1.on.aws");
     let now = chrono::Utc::now();
@@ -120,7 +120,7 @@ pub fn event(method: &str, headers: &[(&str, &str)], body: &[u8]) -> Value {
     event
 }
 
-/// The body as text, when AWS would hand it over as such.
+/// The body as text, if AWS would pass it as text.
 fn as_text<'body>(headers: &BTreeMap<String, String>, body: &'body [u8]) -> Option<&'body str> {
     let content_type = headers.get("content-type")?.to_ascii_lowercase();
     let media_type = content_type.split(';').next()?.trim();
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_else_is_base64() {
+    fn every_other_body_is_base64() {
         let gzip = ("content-encoding", "gzip");
         let form = ("content-type", "application/x-www-form-urlencoded");
         for (headers, body) in [(&[JSON][..], &b"\xff"[..]), (&[JSON, gzip], b"{}"), (&[form], b"a=1"), (&[], b"{}")] {
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn no_body_is_no_member_and_repeated_headers_join() {
+    fn an_empty_body_is_omitted_and_repeated_headers_join() {
         let event = event("GET", &[("X-A", "1"), ("x-a", "2")], b"");
         assert!(event.get("body").is_none());
         assert_eq!(event["isBase64Encoded"], false);

@@ -1,4 +1,4 @@
-//! What the services that speak JSON have in common: headers, signatures, answers.
+//! What the services that speak JSON share: headers, signatures, replies.
 
 use bytes::Bytes;
 use http::{Request, header::AUTHORIZATION};
@@ -14,12 +14,12 @@ pub(crate) fn header<'request>(request: &'request Request<impl Sized>, name: &st
     value.and_then(|v| v.to_str().ok()).unwrap_or_default()
 }
 
-/// Whether the request carries a signature under the key that the harness knows; S3 alone checks it to the end.
+/// Whether the request names the known access key in its signature. Only S3 verifies signatures.
 pub(crate) fn is_signed(request: &Request<Bytes>) -> bool {
     header(request, AUTHORIZATION.as_str()).starts_with(&format!("AWS4-HMAC-SHA256 Credential={ACCESS_KEY}/"))
 }
 
-pub(crate) fn refuse(status: u16, code: &str) -> Reply {
+pub(crate) fn error_reply(status: u16, code: &str) -> Reply {
     let message = format!("{code}, from the test harness");
     json_reply(status, &json!({ "__type": code, "message": message }))
 }

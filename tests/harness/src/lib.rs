@@ -1,6 +1,6 @@
-//! Real peers for tracebit-lake on loopback: the Lambda Runtime API with the function's process
-//! under it, an S3 server, and a Secrets Manager. They speak the wire protocols to a binary that
-//! does not know it is under test; nothing here stands in for the product's own code.
+//! Real peers for tracebit-lake on loopback: the Lambda Runtime API, which runs the function's process, an S3 server,
+//! a Secrets Manager and an SQS queue. They speak the wire protocols, so the binary under test is the deployed one; nothing
+//! here replaces the product's own code.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -8,9 +8,10 @@
     clippy::missing_panics_doc,
     reason = "a broken harness should fail its test loudly, where it broke"
 )]
-#![allow(clippy::must_use_candidate, reason = "tests may call any of this for its effect or for its time")]
+#![allow(clippy::must_use_candidate, reason = "tests may call any of this for its side effect alone")]
 
 mod fault;
+mod front;
 pub mod function_url;
 mod json_service;
 pub mod runtime_api;
@@ -21,6 +22,7 @@ mod socket;
 pub mod sqs;
 
 pub use fault::Fault;
+pub use front::Front;
 
-/// The secret of `events/`, of the local mode and of tests. Everybody knows it.
+/// The secret that signs the samples in `events/`. It is public.
 pub const DEVELOPMENT_SECRET: &str = "tracebit-lake-development-secret";

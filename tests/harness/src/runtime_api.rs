@@ -1,7 +1,7 @@
-//! The Lambda Runtime API, and the function's process that asks it for work.
+//! The Lambda Runtime API, and the function's process that polls it.
 //!
-//! As in Lambda, one process gets one invocation at a time. Unlike Lambda, a function that
-//! overruns its deadline is left alive, for the test to look at; its late answer gets a 410.
+//! As in Lambda, a process gets one invocation at a time. Unlike in Lambda, a function that overruns its deadline stays
+//! alive, so that a test can look at it; its late answer gets a 410.
 
 mod invocation;
 mod process;
@@ -20,7 +20,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-pub use invocation::{Invocation, Response};
+pub use invocation::{InvocationResult, Response};
 use process::Process;
 use wire::{Offer, State};
 
@@ -31,14 +31,14 @@ use crate::{
 
 /// How long a function may take to ask for its first invocation.
 const START: Duration = Duration::from_secs(10);
-/// How far past its deadline an invocation is still waited for.
+/// How long to wait past the deadline of an invocation.
 const GRACE: Duration = Duration::from_secs(2);
-/// How long the pipes must stay silent before the output counts as whole.
+/// How long the pipes must be silent before the output counts as complete.
 const QUIET: Duration = Duration::from_millis(50);
 /// How long `output_with` waits for its marker.
 const MARKER: Duration = Duration::from_secs(5);
 
-/// A Lambda function: its process and the Runtime API it talks to. Killed on drop.
+/// A Lambda function: its process and its Runtime API. Dropping it kills the process.
 pub struct Function {
     process: Process,
     state: watch::Sender<State>,
@@ -47,7 +47,7 @@ pub struct Function {
 }
 
 impl Function {
-    /// Starts the binary in nothing but the environment Lambda gives, overridden by `env`.
+    /// Starts the binary with the environment that Lambda sets, overridden by `env`, and nothing else.
     pub async fn start(binary: impl AsRef<Path>, env: &[(&str, &str)]) -> Self {
         let binary = binary.as_ref();
         let binary =
@@ -73,7 +73,7 @@ impl Function {
     ///
     /// # Errors
     ///
-    /// All its output, when it exits, posts an init error or stays silent for 10 s instead.
+    /// All its output, if it exits, posts an init error or asks for nothing within 10 s.
     pub async fn ready(&self) -> Result<(), String> {
         let mut state = self.state.subscribe();
         let asked = async { state.wait_for(|s| s.asked || s.init_error).await.is_ok() };
@@ -81,28 +81,28 @@ impl Function {
             biased;
             _ = asked => {}
             status = self.process.exited() => return Err(self.process.report(&status.to_string())),
-            () = sleep(START) => return Err(self.process.report("it never asked for an event")),
+            () = sleep(START) => return Err(self.process.report("it did not ask for an event")),
         }
         if self.state.borrow().asked {
             return Ok(());
         }
-        // It exits after an init error: its last words come with that.
+        // It exits after an init error, and its last output comes at its exit.
         timeout(GRACE, self.process.exited()).await.ok();
         Err(self.process.report("it posted an init error"))
     }
 
-    /// Hands the function an event, with 10 s to answer it.
-    pub async fn invoke(&self, event: &Value) -> Invocation {
+    /// Passes an event to the function, which has 10 s to answer.
+    pub async fn invoke(&self, event: &Value) -> InvocationResult {
         self.invoke_within(event, Duration::from_secs(10)).await
     }
 
-    /// Hands the function an event, with this long to answer it.
-    pub async fn invoke_within(&self, event: &Value, deadline: Duration) -> Invocation {
+    /// Passes an event to the function, which has until `deadline` to answer.
+    pub async fn invoke_within(&self, event: &Value, deadline: Duration) -> InvocationResult {
         self.invoke_raw(&event.to_string(), deadline).await
     }
 
-    /// Hands the function this very text as its event.
-    pub async fn invoke_raw(&self, event_json: &str, deadline: Duration) -> Invocation {
+    /// Passes this text to the function as its event, unchanged.
+    pub async fn invoke_raw(&self, event_json: &str, deadline: Duration) -> InvocationResult {
         let _turn = self.turn.lock().await;
         let due = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default() + deadline;
         self.state.send_modify(|s| {
@@ -118,9 +118,9 @@ impl Function {
             biased;
             _ = answered => None,
             status = self.process.exited() =>
-                Some(Invocation::Exited(self.process.report(&status.to_string()))),
+                Some(InvocationResult::Exited(self.process.report(&status.to_string()))),
             () = sleep(deadline + GRACE) =>
-                Some(Invocation::TimedOut(self.process.report("no answer in time"))),
+                Some(InvocationResult::TimedOut(self.process.report("no answer in time"))),
         };
         let mut answer = None;
         self.state.send_modify(|s| {
@@ -131,12 +131,12 @@ impl Function {
         answer.or(failed).expect("an answer or a failure")
     }
 
-    /// Everything on stdout and stderr that has been read so far.
+    /// All stdout and stderr read so far.
     pub fn output(&self) -> String {
         self.process.output.borrow().clone()
     }
 
-    /// The output once the function is idle (or gone) and its pipes have fallen silent.
+    /// The output once the function is idle or has exited, and its pipes are silent.
     pub async fn settled_output(&self) -> String {
         let mut state = self.state.subscribe();
         let idle = async { state.wait_for(|s| s.idle).await.is_ok() };
@@ -150,32 +150,32 @@ impl Function {
         self.output()
     }
 
-    /// The output once it contains `marker`; panics with the output if it never does.
+    /// The output once it contains `marker`; panics with the output if that takes more than 5 s.
     pub async fn output_with(&self, marker: &str) -> String {
         let mut output = self.process.output.subscribe();
         let found = async { output.wait_for(|text| text.contains(marker)).await.is_ok() };
         let found = timeout(MARKER, found).await;
-        assert!(found.is_ok(), "{}", self.process.report(&format!("never printed {marker:?}")));
+        assert!(found.is_ok(), "{}", self.process.report(&format!("it did not print {marker:?}")));
         self.output()
     }
 
-    /// Kills the process (SIGKILL) and waits for its end.
+    /// Kills the process (SIGKILL) and waits for its exit.
     pub async fn kill(&mut self) {
         self.process.kill().await;
     }
 
-    /// The process's id.
+    /// The process id.
     pub fn pid(&self) -> u32 {
         self.process.pid
     }
 
-    /// How the process ended, if it has.
+    /// The exit status, if the process has exited.
     pub fn exit_status(&self) -> Option<ExitStatus> {
         *self.process.exit.borrow()
     }
 }
 
-/// What Lambda sets for every function (the rest depends on the start).
+/// The variables that Lambda sets for every function; `start` adds those that depend on the process.
 const LAMBDA_ENV: [(&str, &str); 18] = [
     ("AWS_LAMBDA_FUNCTION_NAME", "tracebit-lake"),
     ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST"),
@@ -189,7 +189,7 @@ const LAMBDA_ENV: [(&str, &str); 18] = [
     ("AWS_DEFAULT_REGION", "us-east-1"),
     ("AWS_ACCESS_KEY_ID", ACCESS_KEY),
     ("AWS_SECRET_ACCESS_KEY", SECRET_KEY),
-    // Keeps an SDK without credentials from looking for them off this machine.
+    // Keeps an SDK without credentials from asking another machine for them.
     ("AWS_EC2_METADATA_DISABLED", "true"),
     ("_HANDLER", "bootstrap"),
     ("LAMBDA_RUNTIME_DIR", "/var/runtime"),
@@ -202,14 +202,14 @@ const LAMBDA_ENV: [(&str, &str); 18] = [
 mod tests {
     use super::*;
 
-    /// A function in shell: good enough to answer, to time out and to die.
+    /// A function in shell that can answer, time out and exit.
     async fn function(script: &str) -> Function {
         let bootstrap = concat!(env!("CARGO_MANIFEST_DIR"), "/src/runtime_api/bootstrap.sh");
         Function::start(bootstrap, &[("SCRIPT", script)]).await
     }
 
     #[tokio::test]
-    async fn answers_then_exits() {
+    async fn a_function_answers_and_then_exits() {
         let answer = r#"{"statusCode":201,"headers":{"X-A":"b"},"body":"aGk=","isBase64Encoded":true}"#;
         let script = format!("next; echo \"$event\"; post invocation/$id/response '{answer}'; next");
         let function = function(&script).await;
@@ -219,18 +219,18 @@ mod tests {
         assert_eq!(response.headers["x-a"], "b");
         assert_eq!(function.settled_output().await, "[1]\n202\n");
         let gone = function.invoke(&Value::Null).await;
-        assert!(matches!(gone, Invocation::Exited(_)), "{gone:?}");
+        assert!(matches!(gone, InvocationResult::Exited(_)), "{gone:?}");
     }
 
     #[tokio::test]
-    async fn a_hung_handler_hangs_no_test() {
+    async fn a_hanging_handler_does_not_hang_the_test() {
         let script =
             "next; sleep 3; post invocation/$id/error '{}'; next; post invocation/$id/error '{\"errorType\":\"late\"}'";
         let mut function = function(script).await;
         let hung = function.invoke_within(&Value::Null, Duration::ZERO).await;
-        assert!(matches!(hung, Invocation::TimedOut(_)), "{hung:?}");
+        assert!(matches!(hung, InvocationResult::TimedOut(_)), "{hung:?}");
         let next = function.invoke(&Value::Null).await;
-        let Invocation::Error(error) = next else { panic!("{next:?}") };
+        let InvocationResult::Error(error) = next else { panic!("{next:?}") };
         assert_eq!(error["errorType"], "late");
         assert!(function.output().starts_with("410\n"));
         function.kill().await;
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn dropping_it_kills_it() {
+    async fn dropping_a_function_kills_its_process() {
         let function = function("next; sleep 60").await;
         function.ready().await.unwrap();
         let process = format!("/proc/{}", function.pid());

@@ -1,10 +1,11 @@
-//! S3: `s3s-fs` on a folder, with signatures checked, behind a front that records, fails on
-//! demand, and mends what `s3s-fs` does unlike S3.
+//! S3: `s3s-fs` on a folder, which verifies signatures. Around it, this module records requests, injects faults and
+//! corrects what `s3s-fs` does unlike S3.
 
 use std::{
     collections::BTreeMap,
     fs,
     net::SocketAddr,
+    ops::Deref,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
@@ -28,87 +29,81 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::{
-    fault::{Excuses, Fault, Faults},
-    server::{LOOPBACK, Reply, Server, reply, unique_id, whole},
+    fault::{ErrorReplies, Faults},
+    front::Front,
+    server::{LOOPBACK, Reply, reply, unique_id, whole},
 };
 
 /// The access key id that the server knows.
 pub const ACCESS_KEY: &str = "AKIAIOSFODNN7EXAMPLE";
-/// Its secret; a request signed with any other is refused.
+/// Its secret; a request signed with another one is rejected.
 pub const SECRET_KEY: &str = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
 
 /// A `PutObject` request that arrived.
 #[derive(Debug, Clone)]
-pub struct Put {
+pub struct PutRequest {
     /// The bucket.
     pub bucket: String,
     /// The key, decoded.
     pub key: String,
     /// The request's headers.
     pub headers: HeaderMap,
-    /// The status answered; 0 while (or if) there is no answer.
+    /// The status of the reply; 0 as long as there is none.
     pub status: u16,
 }
 
-/// An S3 server in this process. Dropping it closes its port.
+/// An S3 server on loopback. Dropping it closes its port. Faults apply to `PutObject` requests alone.
 pub struct S3 {
-    front: Arc<Front>,
-    server: Server,
+    backend: Arc<Backend>,
+    front: Front,
     _temporary: Option<TempDir>,
 }
 
 impl S3 {
-    /// Starts on a folder of its own, gone with it.
+    /// Starts on a temporary folder, which is removed when the server is dropped.
     pub async fn start() -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let s3 = Self::on_folder(folder.path(), LOOPBACK).await;
         Self { _temporary: Some(folder), ..s3 }
     }
 
-    /// Starts on this folder, made if need be, and this address; port 0 takes a free one.
+    /// Starts on this folder, which is created if it does not exist; port 0 takes a free port.
     pub async fn on_folder(path: impl AsRef<Path>, addr: SocketAddr) -> Self {
-        fs::create_dir_all(&path).expect("making the folder");
+        fs::create_dir_all(&path).expect("creating the folder");
         let folder = path.as_ref().canonicalize().expect("a folder");
         let mut service = S3ServiceBuilder::new(FileSystem::new(&folder).expect("a folder"));
         service.set_auth(SimpleAuth::from_single(ACCESS_KEY, SECRET_KEY));
-        let front = Arc::new(Front {
+        let backend = Arc::new(Backend {
             service: service.build(),
             folder,
-            faults: Faults::default(),
             turn: tokio::sync::Mutex::default(),
             seen: Mutex::default(),
         });
-        let shared = Arc::clone(&front);
-        let server = Server::start(addr, move |request| Arc::clone(&shared).answer(request)).await;
-        Self { front, server, _temporary: None }
-    }
-
-    /// The URL to point an SDK at.
-    pub fn endpoint(&self) -> String {
-        self.server.endpoint()
+        let front = Front::start(addr, Arc::clone(&backend), Backend::answer).await;
+        Self { backend, front, _temporary: None }
     }
 
     /// The folder that holds the buckets.
     pub fn folder(&self) -> &Path {
-        &self.front.folder
+        &self.backend.folder
     }
 
-    /// Makes a bucket.
+    /// Creates a bucket.
     pub fn create_bucket(&self, name: &str) {
-        fs::create_dir_all(self.front.folder.join(name)).expect("making the bucket");
+        fs::create_dir_all(self.backend.folder.join(name)).expect("creating the bucket");
     }
 
-    /// Every object in the bucket.
+    /// Every object in the bucket, by key.
     pub fn objects(&self, bucket: &str) -> BTreeMap<String, Vec<u8>> {
         let mut objects = BTreeMap::new();
-        let mut folders = vec![self.front.folder.join(bucket)];
+        let mut folders = vec![self.backend.folder.join(bucket)];
         while let Some(folder) = folders.pop() {
             for entry in fs::read_dir(folder).expect("reading a bucket's folder") {
                 let path = entry.expect("an entry").path();
                 if path.is_dir() {
                     folders.push(path);
                 } else {
-                    let key = path.strip_prefix(self.front.folder.join(bucket));
+                    let key = path.strip_prefix(self.backend.folder.join(bucket));
                     let key = key.expect("below its bucket").to_str().expect("UTF-8");
                     objects.insert(key.to_owned(), fs::read(&path).expect("an object"));
                 }
@@ -119,78 +114,50 @@ impl S3 {
 
     /// The content type stored with an object.
     pub fn content_type(&self, bucket: &str, key: &str) -> Option<String> {
-        let path = self.front.folder.join(metadata_file(bucket, key));
+        let path = self.backend.folder.join(metadata_file(bucket, key));
         let metadata: Value = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
         metadata["content_type"].as_str().map(str::to_owned)
     }
 
-    /// Every `PutObject` seen, in order of arrival.
-    pub fn puts(&self) -> Vec<Put> {
-        self.front.seen(|seen| seen.puts.clone())
+    /// Every `PutObject` request, in order of arrival.
+    pub fn puts(&self) -> Vec<PutRequest> {
+        self.backend.seen(|seen| seen.puts.clone())
     }
 
     /// How many requests of any method have arrived.
     pub fn requests(&self) -> usize {
-        self.front.seen(|seen| seen.requests.values().sum())
+        self.backend.seen(|seen| seen.requests.values().sum())
     }
 
     /// How many requests of this method have arrived.
     pub fn requests_of(&self, method: &str) -> usize {
-        self.front.seen(|seen| seen.requests.get(method).copied().unwrap_or_default())
-    }
-
-    /// Fails the next `n` `PutObject` requests, after those already due to fail.
-    pub fn fail_next(&self, n: usize, fault: Fault) {
-        self.front.faults.fail_next(n, fault);
-    }
-
-    /// Fails every `PutObject` from here on.
-    pub fn fail_always(&self, fault: Fault) {
-        self.front.faults.fail_always(fault);
-    }
-
-    /// Ends all faults, and closes what hangs.
-    pub fn heal(&self) {
-        self.front.faults.heal();
-    }
-
-    /// How many connections have been made.
-    pub fn connections(&self) -> usize {
-        self.server.connections()
-    }
-
-    /// How many requests met a fault so far.
-    pub fn faults(&self) -> usize {
-        self.front.faults.met()
-    }
-
-    /// Closes all connections; from then on the endpoint refuses them. The folder can be read on.
-    pub async fn stop(&self) {
-        self.server.stop().await;
-    }
-
-    /// Ends the outage.
-    pub fn resume(&self) {
-        self.server.resume();
+        self.backend.seen(|seen| seen.requests.get(method).copied().unwrap_or_default())
     }
 }
 
-struct Front {
+impl Deref for S3 {
+    type Target = Front;
+
+    fn deref(&self) -> &Front {
+        &self.front
+    }
+}
+
+struct Backend {
     service: S3Service,
     folder: PathBuf,
-    faults: Faults,
     turn: tokio::sync::Mutex<()>,
     seen: Mutex<Seen>,
 }
 
 #[derive(Default)]
 struct Seen {
-    puts: Vec<Put>,
+    puts: Vec<PutRequest>,
     requests: BTreeMap<String, usize>,
 }
 
-impl Front {
-    async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Option<Reply> {
+impl Backend {
+    async fn answer(self: Arc<Self>, faults: Arc<Faults>, request: Request<Incoming>) -> Option<Reply> {
         let method = request.method().to_string();
         self.seen(|seen| *seen.requests.entry(method).or_default() += 1);
         let Some((bucket, key)) = object(request.uri()) else {
@@ -202,25 +169,25 @@ impl Front {
 
         let index = self.seen(|seen| {
             let (bucket, key, headers) = (bucket.clone(), key.clone(), request.headers().clone());
-            seen.puts.push(Put { bucket, key, headers, status: 0 });
+            seen.puts.push(PutRequest { bucket, key, headers, status: 0 });
             seen.puts.len() - 1
         });
-        let reply = self.faults.apply(request, &EXCUSES, |request| self.put(&bucket, &key, request)).await?;
+        let reply = faults.apply(request, &ERRORS, |request| self.put(&bucket, &key, request)).await?;
         self.seen(|seen| seen.puts[index].status = reply.status().as_u16());
         Some(reply)
     }
 
     async fn put(&self, bucket: &str, key: &str, request: Request<Bytes>) -> Option<Reply> {
-        // s3s-fs would make the bucket on the way.
+        // s3s-fs would create the bucket.
         if !self.folder.join(bucket).is_dir() {
-            return Some(refuse(404, "NoSuchBucket"));
+            return Some(error_reply(404, "NoSuchBucket"));
         }
-        // s3s-fs would write the object and then fail, for want of a name for its metadata.
+        // s3s-fs would write the object and then fail, because the name of its metadata file is too long.
         if metadata_file(bucket, key).len() > 255 {
-            return Some(refuse(400, "KeyTooLongError"));
+            return Some(error_reply(400, "KeyTooLongError"));
         }
-        // s3s-fs looks for the object before it writes, not as it writes: of two requests at once
-        // both would win an `If-None-Match`.
+        // s3s-fs checks for the object before it writes, not atomically: two simultaneous requests could both pass
+        // `If-None-Match`.
         let _turn = self.turn.lock().await;
         self.perform(request).await
     }
@@ -244,16 +211,16 @@ fn object(uri: &Uri) -> Option<(String, String)> {
     (!key.is_empty()).then(|| (decode(bucket), decode(key)))
 }
 
-/// Where, beside the bucket's folder, s3s-fs keeps what came with an object.
+/// The file in which s3s-fs keeps the metadata of an object, in the folder of the buckets.
 fn metadata_file(bucket: &str, key: &str) -> String {
     let [bucket, key] = [bucket, key].map(|text| BASE64URL_NOPAD.encode(text.as_bytes()));
     format!(".bucket-{bucket}.object-{key}.metadata.json")
 }
 
-const EXCUSES: Excuses = Excuses { refusal: refuse, mistake };
+const ERRORS: ErrorReplies = ErrorReplies { error: error_reply, wrong_checksum };
 
-/// What S3 says of an object whose bytes are not those that were sent.
-fn mistake() -> Reply {
+/// The reply of S3 to a request whose body arrived with other bytes.
+fn wrong_checksum() -> Reply {
     let mut reply = reply(200, "application/xml", "");
     let headers = reply.headers_mut();
     headers.insert(ETAG, HeaderValue::from_static("\"d41d8cd98f00b204e9800998ecf8427e\""));
@@ -261,7 +228,7 @@ fn mistake() -> Reply {
     reply
 }
 
-fn refuse(status: u16, code: &str) -> Reply {
+fn error_reply(status: u16, code: &str) -> Reply {
     let id = unique_id();
     let body = format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>{code}</Code>\
@@ -272,7 +239,7 @@ fn refuse(status: u16, code: &str) -> Reply {
         reply.headers_mut().insert(LOCATION, HeaderValue::from_static("http://127.0.0.1:1/"));
     }
     if code == "RequestTimeTooSkewed" {
-        // Far enough off for the SDK to mind, and not so far that a request signed by it would be refused.
+        // Far enough off that the SDK corrects its clock, and near enough that s3s accepts a request signed by that clock.
         let date = (Utc::now() + TimeDelta::minutes(10)).format("%a, %d %b %Y %H:%M:%S GMT").to_string();
         reply.headers_mut().insert(DATE, date.try_into().expect("a date"));
     }

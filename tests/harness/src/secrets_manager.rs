@@ -1,7 +1,8 @@
-//! Secrets Manager's `GetSecretValue` over AWS JSON 1.1, for one secret.
+//! Secrets Manager over AWS JSON 1.1: `GetSecretValue` of one secret.
 
 use std::{
     future::pending,
+    ops::Deref,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -12,9 +13,10 @@ use hyper::body::Incoming;
 use serde_json::{Value, json};
 
 use crate::{
-    fault::{Excuses, Fault, Faults},
-    json_service::{header, is_signed, json_reply, refuse},
-    server::{LOOPBACK, Reply, Server, reply, unique_id},
+    fault::{ErrorReplies, Faults},
+    front::Front,
+    json_service::{error_reply, header, is_signed, json_reply},
+    server::{LOOPBACK, Reply, reply, unique_id},
 };
 
 /// The name of the secret.
@@ -22,37 +24,31 @@ pub const NAME: &str = "tracebit-lake/webhook";
 /// The ARN of the secret.
 pub const ARN: &str = "arn:aws:secretsmanager:us-east-1:123456789012:secret:tracebit-lake/webhook-AbCdEf";
 
-/// A Secrets Manager in this process. Its secret has no value until one is set.
+/// A Secrets Manager on loopback. Its secret has no value until a test sets one. Dropping it closes its port.
 pub struct SecretsManager {
-    store: Arc<Store>,
-    server: Server,
+    secret: Arc<StagedSecret>,
+    front: Front,
 }
 
 impl SecretsManager {
     /// Starts on a free port.
     pub async fn start() -> Self {
-        let store = Arc::<Store>::default();
-        let shared = Arc::clone(&store);
-        let server = Server::start(LOOPBACK, move |request| Arc::clone(&shared).answer(request)).await;
-        Self { store, server }
-    }
-
-    /// The URL to point an SDK at.
-    pub fn endpoint(&self) -> String {
-        self.server.endpoint()
+        let secret = Arc::<StagedSecret>::default();
+        let front = Front::start(LOOPBACK, Arc::clone(&secret), StagedSecret::answer).await;
+        Self { secret, front }
     }
 
     /// Sets the secret's `AWSCURRENT` and `AWSPREVIOUS`.
     pub fn set(&self, current: &str, previous: Option<&str>) {
-        self.store.versions(|v| {
+        self.secret.versions(|v| {
             v.current = Some(Version::of("SecretString", current));
             v.previous = previous.map(|text| Version::of("SecretString", text));
         });
     }
 
-    /// Makes the secret binary, with no previous version.
+    /// Sets the secret to a binary value without a previous version.
     pub fn set_binary(&self, current: &[u8]) {
-        self.store.versions(|v| {
+        self.secret.versions(|v| {
             v.current = Some(Version::of("SecretBinary", &BASE64.encode(current)));
             v.previous = None;
         });
@@ -60,54 +56,33 @@ impl SecretsManager {
 
     /// Makes this the current version, and the current one the previous.
     pub fn rotate(&self, new: &str) {
-        self.store.versions(|v| {
+        self.secret.versions(|v| {
             v.previous = v.current.replace(Version::of("SecretString", new));
         });
     }
 
-    /// Leaves every request for the previous version without an answer from here on.
+    /// Lets every further request for the previous version hang.
     pub fn withhold_previous(&self) {
-        self.store.versions(|v| v.withholds_previous = true);
-    }
-
-    /// Fails the next `n` calls, after those already due to fail.
-    pub fn fail_next(&self, n: usize, fault: Fault) {
-        self.store.faults.fail_next(n, fault);
-    }
-
-    /// Fails every call from here on, or none.
-    pub fn fail(&self, fault: Option<Fault>) {
-        self.store.faults.heal();
-        if let Some(fault) = fault {
-            self.store.faults.fail_always(fault);
-        }
+        self.secret.versions(|v| v.withholds_previous = true);
     }
 
     /// How many `GetSecretValue` calls have arrived.
     pub fn requests(&self) -> usize {
-        self.store.versions(|v| v.requests)
+        self.secret.versions(|v| v.requests)
     }
+}
 
-    /// How many requests met a fault so far.
-    pub fn faults(&self) -> usize {
-        self.store.faults.met()
-    }
+impl Deref for SecretsManager {
+    type Target = Front;
 
-    /// Closes all connections; from then on the endpoint refuses them.
-    pub async fn stop(&self) {
-        self.server.stop().await;
-    }
-
-    /// Serves again.
-    pub fn resume(&self) {
-        self.server.resume();
+    fn deref(&self) -> &Front {
+        &self.front
     }
 }
 
 #[derive(Default)]
-struct Store {
+struct StagedSecret {
     versions: Mutex<Versions>,
-    faults: Faults,
 }
 
 #[derive(Default)]
@@ -121,7 +96,7 @@ struct Versions {
 #[derive(Clone)]
 struct Version {
     id: String,
-    /// Which member of the answer carries the value.
+    /// The member of the reply that carries the value.
     member: &'static str,
     value: String,
 }
@@ -132,21 +107,22 @@ impl Version {
     }
 }
 
-/// Its answers have no checksum: one that is no JSON has to do.
-const EXCUSES: Excuses = Excuses { refusal: refuse, mistake: || reply(200, "application/x-amz-json-1.1", "{\"ARN\":") };
+/// Its replies have no checksum, so a body that is cut short replaces the wrong one.
+const ERRORS: ErrorReplies =
+    ErrorReplies { error: error_reply, wrong_checksum: || reply(200, "application/x-amz-json-1.1", "{\"ARN\":") };
 
-impl Store {
-    async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Option<Reply> {
+impl StagedSecret {
+    async fn answer(self: Arc<Self>, faults: Arc<Faults>, request: Request<Incoming>) -> Option<Reply> {
         if header(&request, "x-amz-target") != "secretsmanager.GetSecretValue" {
-            return Some(refuse(400, "UnknownOperationException"));
+            return Some(error_reply(400, "UnknownOperationException"));
         }
         self.versions(|v| v.requests += 1);
-        self.faults.apply(request, &EXCUSES, async |request| Some(self.get(&request).await)).await
+        faults.apply(request, &ERRORS, async |request| Some(self.get(&request).await)).await
     }
 
     async fn get(&self, request: &Request<Bytes>) -> Reply {
         if !is_signed(request) {
-            return refuse(400, "UnrecognizedClientException");
+            return error_reply(400, "UnrecognizedClientException");
         }
         let body: Value = serde_json::from_slice(request.body()).unwrap_or_default();
         let known = [ARN, NAME].map(Some).contains(&body["SecretId"].as_str());
@@ -160,7 +136,7 @@ impl Store {
             _ => None,
         });
         let Some(version) = version.filter(|_| known) else {
-            return refuse(400, "ResourceNotFoundException");
+            return error_reply(400, "ResourceNotFoundException");
         };
         let mut found = json!({
             "ARN": ARN,
@@ -187,7 +163,10 @@ mod tests {
     };
 
     use super::*;
-    use crate::s3::{ACCESS_KEY, SECRET_KEY};
+    use crate::{
+        Fault,
+        s3::{ACCESS_KEY, SECRET_KEY},
+    };
 
     /// The secret's text at a stage, or the error's code.
     async fn get(manager: &SecretsManager, stage: &str) -> Result<String, String> {
@@ -222,9 +201,9 @@ mod tests {
         assert_eq!(get(&manager, "AWSCURRENT").await.unwrap(), "three");
 
         let (status, code) = (400, "ThrottlingException");
-        manager.fail(Some(Fault::Status { status, code }));
+        manager.fail_always(Fault::Status { status, code });
         assert_eq!(get(&manager, "AWSCURRENT").await.unwrap_err(), code);
-        manager.fail(None);
+        manager.heal();
         assert!(get(&manager, "AWSCURRENT").await.is_ok());
         assert_eq!(manager.requests(), 7);
     }

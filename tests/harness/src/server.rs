@@ -1,4 +1,4 @@
-//! The HTTP/1.1 server under every peer here.
+//! The HTTP/1.1 server that every peer here uses.
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
@@ -20,9 +20,9 @@ use tokio::{
     time::sleep,
 };
 
-use crate::socket::{Road, Socket};
+use crate::socket::{ConnectionFault, Socket};
 
-/// An answer whole in memory; everything served here is small.
+/// A response with its whole body in memory, because everything served here is small.
 pub(crate) type Reply = Response<Full<Bytes>>;
 
 /// Any free port of 127.0.0.1.
@@ -31,7 +31,7 @@ pub(crate) const LOOPBACK: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv
 /// A server on a port of its own. Dropping it closes the port and every connection.
 pub(crate) struct Server {
     addr: SocketAddr,
-    /// Bound and never listening: it keeps a port that was free from everybody else while the server is stopped.
+    /// A bound socket that never listens. It reserves the port while the server is stopped.
     _claim: Option<TcpSocket>,
     serve: Box<dyn Fn() -> JoinHandle<()> + Send + Sync>,
     task: Mutex<JoinHandle<()>>,
@@ -39,8 +39,8 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Serves `handle`; its `None` resets the connection in place of an answer.
-    #[expect(clippy::unused_async, reason = "it needs a runtime, as all that call it do")]
+    /// Serves `handle`, which returns `None` to reset the connection without a response.
+    #[expect(clippy::unused_async, reason = "it spawns a task, so it must run inside a runtime")]
     pub(crate) async fn start<H, F>(addr: SocketAddr, handle: H) -> Self
     where
         H: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
@@ -66,7 +66,7 @@ impl Server {
         format!("http://{}", self.addr)
     }
 
-    /// Returns when the port refuses connections and those that were open are closed.
+    /// Returns once the port refuses connections and the open ones are closed.
     pub(crate) async fn stop(&self) {
         while !self.task(|task| {
             task.abort();
@@ -76,7 +76,7 @@ impl Server {
         }
     }
 
-    /// How many connections have been made.
+    /// How many connections have been opened.
     pub(crate) fn connections(&self) -> usize {
         self.connections.load(Ordering::Relaxed)
     }
@@ -97,11 +97,11 @@ impl Drop for Server {
     }
 }
 
-/// A socket on this address, alone or beside another of ours.
+/// A socket on this address; a shared one may be bound while another of ours is.
 fn bind(addr: SocketAddr, is_shared: bool) -> TcpSocket {
     let socket = if addr.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }.expect("a socket");
-    socket.set_reuseaddr(true).expect("taking over from connections that were closed");
-    socket.set_reuseport(is_shared).expect("sharing the address");
+    socket.set_reuseaddr(true).expect("setting SO_REUSEADDR");
+    socket.set_reuseport(is_shared).expect("setting SO_REUSEPORT");
     socket.bind(addr).expect("binding the address");
     socket
 }
@@ -111,7 +111,7 @@ where
     H: Fn(Request<Incoming>) -> F + Clone + Send + 'static,
     F: Future<Output = Option<Reply>> + Send + 'static,
 {
-    // Dropped with this task, and the connections with it.
+    // The connections close when this task is aborted, because it owns them.
     let mut connections = JoinSet::new();
     loop {
         let (stream, _) = listener.accept().await.expect("accepting a connection");
@@ -126,25 +126,25 @@ where
     H: Fn(Request<Incoming>) -> F + Clone + Send + 'static,
     F: Future<Output = Option<Reply>> + Send + 'static,
 {
-    // Answers go out at once: benchmarks would otherwise measure Nagle's algorithm.
+    // Responses leave at once, because benchmarks would otherwise measure Nagle's algorithm.
     stream.set_nodelay(true).ok();
-    let road = Road::default();
-    let socket = Socket::new(stream, road.clone());
+    let fault = ConnectionFault::default();
+    let socket = Socket::new(stream, fault.clone());
     let service = service_fn(move |request| {
-        let (answer, road) = (handle(request), road.clone());
-        async move { road.take(answer.await) }
+        let (answer, fault) = (handle(request), fault.clone());
+        async move { fault.take(answer.await) }
     });
-    // An error here is a client that left, or a fault that closed the connection on it.
+    // An error here is a client that left, or a fault that closed the connection.
     http1::Builder::new().serve_connection(TokioIo::new(socket), service).await.ok();
 }
 
-/// The request with its whole body; `None` where the client leaves in the middle of it.
+/// The request with its whole body; `None` if the client leaves in the middle of it.
 pub(crate) async fn whole(request: Request<Incoming>) -> Option<Request<Bytes>> {
     let (head, body) = request.into_parts();
     Some(Request::from_parts(head, body.collect().await.ok()?.to_bytes()))
 }
 
-/// An answer with a body of the given type.
+/// A response with a body of the given type.
 pub(crate) fn reply(status: u16, content_type: &str, body: impl Into<Bytes>) -> Reply {
     Response::builder()
         .status(status)
@@ -153,7 +153,7 @@ pub(crate) fn reply(status: u16, content_type: &str, body: impl Into<Bytes>) -> 
         .expect("a valid status and content type")
 }
 
-/// A value in the form of a UUID, never twice the same in a process.
+/// A unique value within this process, in the form of a UUID.
 pub(crate) fn unique_id() -> String {
     static NEXT: AtomicUsize = AtomicUsize::new(1);
     let n = NEXT.fetch_add(1, Ordering::Relaxed);

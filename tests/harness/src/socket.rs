@@ -1,4 +1,4 @@
-//! The socket under a connection, on which an answer can be made to travel badly.
+//! The socket of a connection, which can damage a response as it is written.
 
 use std::{
     io,
@@ -16,68 +16,68 @@ use tokio::{
 
 use crate::server::Reply;
 
-/// How an answer travels.
+/// What happens to a response on the wire.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) enum Travel {
-    /// As it should.
+pub(crate) enum ResponseFault {
+    /// It is written as it should be.
     #[default]
-    Well,
-    /// Byte by byte, with this long before each.
+    None,
+    /// It is written byte by byte, with this pause before each.
     Drip(Duration),
-    /// As far as its middle; then the connection is reset.
-    Broken,
-    /// Not at all: the connection is reset.
+    /// Half of it is written; then the connection is reset.
+    Truncate,
+    /// None of it is written: the connection is reset.
     Reset,
 }
 
-impl Travel {
-    /// Marks an answer to travel so.
-    pub(crate) fn of(self, mut reply: Reply) -> Reply {
+impl ResponseFault {
+    /// Marks a reply with this fault.
+    pub(crate) fn mark(self, mut reply: Reply) -> Reply {
         reply.extensions_mut().insert(self);
         reply
     }
 }
 
-/// How the next answer on a connection travels, told to its socket.
+/// The fault of the next response on a connection. The server writes it, the socket reads it.
 #[derive(Clone, Default)]
-pub(crate) struct Road(Arc<Mutex<Travel>>);
+pub(crate) struct ConnectionFault(Arc<Mutex<ResponseFault>>);
 
-impl Road {
-    /// Takes the mark off an answer that is about to leave; without an answer there is a reset.
+impl ConnectionFault {
+    /// Takes over the fault of a reply that is about to be written; without a reply, the connection is reset.
     pub(crate) fn take(&self, reply: Option<Reply>) -> io::Result<Reply> {
-        let travel = match &reply {
+        let fault = match &reply {
             Some(reply) => reply.extensions().get().copied().unwrap_or_default(),
-            None => Travel::Reset,
+            None => ResponseFault::Reset,
         };
-        self.set(travel);
+        self.set(fault);
         reply.ok_or_else(|| io::ErrorKind::ConnectionReset.into())
     }
 
-    fn set(&self, travel: Travel) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = travel;
+    fn set(&self, fault: ResponseFault) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = fault;
     }
 
-    fn get(&self) -> Travel {
+    fn get(&self) -> ResponseFault {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A TCP connection with a road.
+/// A TCP connection that applies its [`ConnectionFault`].
 pub(crate) struct Socket {
     stream: TcpStream,
-    road: Road,
+    fault: ConnectionFault,
     pause: Option<Pin<Box<Sleep>>>,
 }
 
 impl Socket {
-    pub(crate) fn new(stream: TcpStream, road: Road) -> Self {
-        Self { stream, road, pause: None }
+    pub(crate) fn new(stream: TcpStream, fault: ConnectionFault) -> Self {
+        Self { stream, fault, pause: None }
     }
 }
 
 impl Drop for Socket {
     fn drop(&mut self) {
-        if matches!(self.road.get(), Travel::Reset) {
+        if matches!(self.fault.get(), ResponseFault::Reset) {
             self.stream.set_zero_linger().ok();
         }
     }
@@ -93,19 +93,19 @@ impl AsyncWrite for Socket {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let socket = self.get_mut();
         let stream = Pin::new(&mut socket.stream);
-        match socket.road.get() {
-            Travel::Well => stream.poll_write(cx, bytes),
-            Travel::Drip(pause) => {
+        match socket.fault.get() {
+            ResponseFault::None => stream.poll_write(cx, bytes),
+            ResponseFault::Drip(pause) => {
                 ready!(socket.pause.get_or_insert_with(|| Box::pin(sleep(pause))).as_mut().poll(cx));
                 socket.pause = None;
                 stream.poll_write(cx, bytes.get(..1).unwrap_or_default())
             }
-            Travel::Broken => {
+            ResponseFault::Truncate => {
                 let written = ready!(stream.poll_write(cx, bytes.get(..bytes.len() / 2).unwrap_or_default()));
-                socket.road.set(Travel::Reset);
+                socket.fault.set(ResponseFault::Reset);
                 Poll::Ready(written)
             }
-            Travel::Reset => Poll::Ready(Err(io::ErrorKind::ConnectionReset.into())),
+            ResponseFault::Reset => Poll::Ready(Err(io::ErrorKind::ConnectionReset.into())),
         }
     }
 

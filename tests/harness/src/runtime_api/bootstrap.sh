@@ -1,5 +1,5 @@
 #!/bin/bash
-# A Lambda function in shell for the harness's own tests: runs $SCRIPT, which may call these two.
+# A Lambda function in shell for the tests of the harness. It runs $SCRIPT, which may call the two functions below.
 api="http://$AWS_LAMBDA_RUNTIME_API/2018-06-01/runtime"
 
 next() {

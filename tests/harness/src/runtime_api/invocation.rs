@@ -1,4 +1,4 @@
-//! What became of an invocation, and the HTTP response that AWS makes of the function's answer.
+//! The result of an invocation, and the HTTP response that AWS makes of the function's answer.
 
 use std::collections::BTreeMap;
 
@@ -7,19 +7,19 @@ use serde_json::Value;
 
 /// How an invocation ended.
 #[derive(Debug)]
-pub enum Invocation {
+pub enum InvocationResult {
     /// The function's answer.
     Response(Value),
-    /// The error the function reported.
+    /// The error that the function reported.
     Error(Value),
-    /// The process ended without an answer: its output.
+    /// The process exited without an answer: its output.
     Exited(String),
-    /// No answer by some seconds after the deadline: the output so far.
+    /// No answer came until some seconds after the deadline: the output so far.
     TimedOut(String),
 }
 
-impl Invocation {
-    /// The HTTP response; panics with what is known unless the function answered.
+impl InvocationResult {
+    /// The HTTP response; panics with the output unless the function answered.
     pub fn response(self) -> Response {
         match self {
             Self::Response(answer) => Response::from_answer(&answer),
@@ -58,7 +58,7 @@ impl Response {
             status: status.unwrap_or_else(|| panic!("no statusCode: {answer}")),
             headers: headers
                 .map(|(name, value)| (name.to_ascii_lowercase(), value))
-                .map(|(name, value)| (name, value.as_str().expect("a text header").to_owned()))
+                .map(|(name, value)| (name, value.as_str().expect("a header with a text value").to_owned()))
                 .collect(),
             body,
         }

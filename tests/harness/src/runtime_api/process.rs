@@ -1,4 +1,4 @@
-//! The function's process: its output, its end, and its kill switch.
+//! The function's process: its output, its exit status and its kill switch.
 
 use std::{
     process::{ExitStatus, Stdio},
@@ -12,11 +12,11 @@ use tokio::{
     time::timeout,
 };
 
-/// A process that a task of its own waits for. Killed on drop.
+/// A process that its own task waits for. Dropping it kills the process.
 pub(super) struct Process {
     pub(super) pid: u32,
     pub(super) output: watch::Sender<String>,
-    /// Set once the process has ended and its pipes are read to their end.
+    /// Set once the process has exited and its pipes are read to their end.
     pub(super) exit: watch::Receiver<Option<ExitStatus>>,
     /// Dropping it kills the process.
     kill: Option<oneshot::Sender<()>>,
@@ -28,7 +28,7 @@ impl Process {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            // For a runtime that ends before the task below has seen the kill switch.
+            // The runtime may end before the task below sees the kill switch.
             .kill_on_drop(true)
             .spawn()
             .expect("starting the function");
@@ -39,14 +39,14 @@ impl Process {
 
         let (kill, killed) = oneshot::channel::<()>();
         let (ended, exit) = watch::channel(None);
-        let pid = child.id().expect("the id of a child not waited for");
+        let pid = child.id().expect("the id of a running child");
         tokio::spawn(async move {
             tokio::select! {
                 _ = child.wait() => {}
                 _ = killed => { child.start_kill().ok(); }
             }
             let status = child.wait().await.expect("waiting for the function");
-            // Bounded, as a grandchild may keep the pipes open.
+            // Bounded, because a grandchild may keep the pipes open.
             timeout(Duration::from_secs(1), pipes).await.ok();
             ended.send_replace(Some(status));
         });
@@ -64,13 +64,13 @@ impl Process {
         self.exited().await;
     }
 
-    /// What happened, followed by all output, for a failed test to show.
+    /// A message for a failed test: what happened, then all output.
     pub(super) fn report(&self, what: &str) -> String {
         format!("function: {what}; its output:\n{}", *self.output.borrow())
     }
 }
 
-/// Appends a pipe's lines, whole, so that the two streams never mix within a line.
+/// Appends a pipe's lines whole, so that the two streams never mix within a line.
 async fn collect(pipe: impl AsyncRead + Unpin, output: watch::Sender<String>) {
     let mut lines = BufReader::new(pipe).split(b'\n');
     while let Ok(Some(line)) = lines.next_segment().await {

@@ -1,4 +1,4 @@
-//! The Runtime API's four calls, and what they tell the harness about the function.
+//! The four calls of the Runtime API, and the state that they keep of the function.
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request};
@@ -6,24 +6,24 @@ use hyper::body::Incoming;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use super::Invocation;
+use super::InvocationResult;
 use crate::server::{Reply, reply, whole};
 
-/// Where the function stands. Everything that waits, waits for a change of this.
+/// The state of the function. Every wait in the harness waits for a change of it.
 #[derive(Default)]
 pub(super) struct State {
     /// It has asked for an event at least once.
     pub(super) asked: bool,
     /// It is asking for an event now.
     pub(super) idle: bool,
-    /// It said that it could not start.
+    /// It reported that it could not start.
     pub(super) init_error: bool,
-    /// An event it has not taken yet.
+    /// An event that it has not taken yet.
     pub(super) offer: Option<Offer>,
-    /// The id of the event it is working on.
+    /// The id of the event that it is working on.
     pub(super) running: Option<String>,
     /// Its answer to that event.
-    pub(super) answer: Option<Invocation>,
+    pub(super) answer: Option<InvocationResult>,
 }
 
 /// An event on its way to the function.
@@ -43,8 +43,8 @@ pub(super) async fn answer(state: watch::Sender<State>, request: Request<Incomin
             let text = || Value::from(String::from_utf8_lossy(request.body()));
             let body = serde_json::from_slice(request.body()).unwrap_or_else(|_| text());
             let answer = match *kind {
-                "response" => Invocation::Response(body),
-                _ => Invocation::Error(body),
+                "response" => InvocationResult::Response(body),
+                _ => InvocationResult::Error(body),
             };
             Some(finish(&state, id, answer))
         }
@@ -73,7 +73,7 @@ async fn next(state: &watch::Sender<State>) -> Option<Reply> {
             }
             taken.is_some()
         });
-        // It may have been withdrawn since.
+        // The offer may have been withdrawn in the meantime.
         if let Some(offer) = taken {
             return Some(hand_over(offer));
         }
@@ -98,7 +98,7 @@ fn hand_over(offer: Offer) -> Reply {
     reply
 }
 
-fn finish(state: &watch::Sender<State>, id: &str, answer: Invocation) -> Reply {
+fn finish(state: &watch::Sender<State>, id: &str, answer: InvocationResult) -> Reply {
     let awaited = state.send_if_modified(|s| {
         let awaited = s.running.as_deref() == Some(id);
         if awaited {

@@ -1,4 +1,4 @@
-//! The server as an SDK sees it.
+//! The server, tested through the AWS SDK.
 
 use std::time::{Duration, Instant};
 
@@ -9,6 +9,7 @@ use aws_sdk_s3::{
 };
 
 use super::*;
+use crate::Fault;
 
 const KEY: &str = "v1/type=canary/a b.json";
 
@@ -25,7 +26,7 @@ fn client(s3: &S3, secret: &str) -> Client {
     Client::from_conf(config.build())
 }
 
-/// The status and error code of a put: (200, "") for success, (0, "") for no answer.
+/// The status and error code of a `PutObject`: (200, "") means success, (0, "") no response.
 async fn put(client: &Client, bucket: &str, body: &'static [u8]) -> (u16, String) {
     let request = client.put_object().bucket(bucket).key(KEY);
     let request = request.if_none_match("*").content_type("application/json");
@@ -37,7 +38,7 @@ async fn put(client: &Client, bucket: &str, body: &'static [u8]) -> (u16, String
     }
 }
 
-async fn lake() -> (S3, Client) {
+async fn bucket() -> (S3, Client) {
     let s3 = S3::start().await;
     s3.create_bucket("lake");
     let client = client(&s3, SECRET_KEY);
@@ -50,7 +51,7 @@ fn answer(status: u16, code: &str) -> (u16, String) {
 
 #[tokio::test]
 async fn the_first_put_of_a_key_wins() {
-    let (s3, client) = lake().await;
+    let (s3, client) = bucket().await;
     let (one, two) = tokio::join!(put(&client, "lake", b"1"), put(&client, "lake", b"1"));
     let mut both = [one, two];
     both.sort();
@@ -68,7 +69,7 @@ async fn the_first_put_of_a_key_wins() {
 
 #[tokio::test]
 async fn buckets_and_signatures_are_checked() {
-    let (s3, good) = lake().await;
+    let (s3, good) = bucket().await;
     assert_eq!(put(&good, "none", b"1").await, answer(404, "NoSuchBucket"));
     let forged = client(&s3, "wrong");
     assert_eq!(put(&forged, "lake", b"1").await, answer(403, "SignatureDoesNotMatch"));
@@ -77,7 +78,7 @@ async fn buckets_and_signatures_are_checked() {
 
 #[tokio::test]
 async fn faults_come_in_order_and_heal() {
-    let (s3, client) = lake().await;
+    let (s3, client) = bucket().await;
     let slow_down = Fault::Status { status: 503, code: "SlowDown" };
     s3.fail_next(1, slow_down);
     s3.fail_next(1, Fault::Reset);
@@ -101,8 +102,8 @@ async fn faults_come_in_order_and_heal() {
 }
 
 #[tokio::test]
-async fn an_outage_ends_where_it_began() {
-    let (s3, client) = lake().await;
+async fn an_outage_ends_on_the_same_port() {
+    let (s3, client) = bucket().await;
     s3.stop().await;
     assert_eq!(put(&client, "lake", b"1").await, answer(0, ""));
     s3.resume();

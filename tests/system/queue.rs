@@ -1,56 +1,52 @@
-//! The spill queue: what S3 does not take in time waits there, and the drain files it.
+//! The spill queue: deliveries that S3 does not take in time, and the drain that stores them later.
 
-use std::{
-    io::Write as _,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
-use flate2::{Compression, write::GzEncoder};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use tracebit_lake_harness::{
     Fault,
-    runtime_api::{Function, Invocation},
+    runtime_api::{Function, InvocationResult},
     sqs::{self, Sqs},
 };
 
-use crate::{
-    lake::{BUCKET, JSON, Lake, SECRET, assert_queued, assert_try_again, counts, env_of, signed_event, spill_env},
-    samples::{ALERTS, FAILURES, alert, alert_with},
+use crate::support::{
+    ALERTS, BUCKET, DRAIN, FAILURES, GZIP, JSON, SECRET, TestLake, alert, alert_with_id, assert_queued,
+    assert_unavailable, counts, gzip, lake_env, signed_event, spill_env,
 };
 
-pub(crate) const DRAIN: &str = env!("CARGO_BIN_EXE_tracebit-lake-drain");
 const DOWN: Fault = Fault::Status { status: 503, code: "SlowDown" };
 const THROTTLED: Fault = Fault::Status { status: 400, code: "ThrottlingException" };
 const DENIED: Fault = Fault::Status { status: 403, code: "AccessDenied" };
 
-/// Time enough for S3's share and the queue's.
+/// Long enough for S3's share of the time and the queue's.
 const DEADLINE: Duration = Duration::from_secs(3);
 
 /// A lake with a spill queue.
-async fn lake() -> (Sqs, Lake) {
+async fn lake() -> (Sqs, TestLake) {
     let sqs = Sqs::start().await;
     let (url, endpoint) = (sqs.queue_url(), sqs.endpoint());
-    let lake = Lake::with(&spill_env(&endpoint, &url)).await;
+    let lake = TestLake::with_env(&spill_env(&endpoint, &url)).await;
     (sqs, lake)
 }
 
-/// The drain in front of the same bucket, and the ids that it leaves in the queue.
+/// The drain function, on the bucket of a lake.
 struct Drain(Function);
 
 impl Drain {
-    async fn of(lake: &Lake) -> Self {
-        let drain = Function::start(DRAIN, &env_of(&lake.s3.endpoint())).await;
+    async fn of(lake: &TestLake) -> Self {
+        let drain = Function::start(DRAIN, &lake_env(&lake.s3.endpoint())).await;
         drain.ready().await.unwrap_or_else(|output| panic!("{output}"));
         Self(drain)
     }
 
+    /// The ids of the messages that the drain leaves in the queue.
     async fn left_of(&self, messages: &[String]) -> Vec<String> {
         let sent = Instant::now();
         let invocation = self.0.invoke_within(&sqs::event(messages), DEADLINE).await;
         assert!(sent.elapsed() < DEADLINE, "the answer came after the deadline: {invocation:?}");
         match invocation {
-            Invocation::Response(answer) => answer["batchItemFailures"]
+            InvocationResult::Response(answer) => answer["batchItemFailures"]
                 .as_array()
                 .unwrap()
                 .iter()
@@ -62,16 +58,16 @@ impl Drain {
 }
 
 #[tokio::test]
-async fn what_s3_does_not_take_is_queued_and_the_drain_files_it_once() {
+async fn the_drain_stores_a_queued_delivery_exactly_once() {
     let outage = async |fault| {
         let (sqs, lake) = lake().await;
         lake.s3.fail_always(fault);
-        assert_queued(&lake.deliver_by(DEADLINE, alert().to_string()).await);
+        assert_queued(&lake.deliver_within(DEADLINE, alert().to_string()).await);
         let messages = sqs.messages();
         assert_eq!(messages.len(), 1, "{fault:?}");
 
         let drain = Drain::of(&lake).await;
-        assert_eq!(drain.left_of(&messages).await, ["0"], "S3 is still down: {fault:?}");
+        assert_eq!(drain.left_of(&messages).await, ["0"], "during the outage: {fault:?}");
         lake.s3.heal();
         for _ in 0..2 {
             assert_eq!(drain.left_of(&messages).await, [""; 0], "{fault:?}");
@@ -97,10 +93,10 @@ async fn what_s3_does_not_take_is_queued_and_the_drain_files_it_once() {
 }
 
 #[tokio::test]
-async fn a_record_out_of_the_queue_has_the_time_at_which_it_was_received() {
+async fn a_queued_record_keeps_its_time_of_receipt() {
     let (sqs, lake) = lake().await;
     lake.s3.fail_always(DENIED);
-    assert_queued(&lake.deliver("no log").await);
+    assert_queued(&lake.deliver("not a log").await);
     lake.s3.heal();
     let mut message: Value = serde_json::from_str(&sqs.messages()[0]).unwrap();
     message["received"] = json!("2026-01-02T03:04:05.678Z");
@@ -113,48 +109,46 @@ async fn a_record_out_of_the_queue_has_the_time_at_which_it_was_received() {
 async fn a_compressed_delivery_survives_the_queue() {
     let (sqs, lake) = lake().await;
     lake.s3.fail_always(DENIED);
-    let mut gzip = GzEncoder::new(Vec::new(), Compression::default());
-    gzip.write_all(alert().to_string().as_bytes()).unwrap();
-    assert_queued(&lake.deliver_with(&[JSON, ("Content-Encoding", "gzip")], gzip.finish().unwrap()).await);
+    assert_queued(&lake.deliver_with(&[JSON, GZIP], gzip(alert().to_string())).await);
     lake.s3.heal();
     assert_eq!(Drain::of(&lake).await.left_of(&sqs.messages()).await, [""; 0]);
     assert_eq!(lake.records(ALERTS).len(), 1);
 }
 
 #[tokio::test]
-async fn the_content_encoding_goes_with_the_delivery() {
+async fn the_queue_keeps_the_content_encoding() {
     let (sqs, lake) = lake().await;
     lake.s3.fail_always(DENIED);
     assert_queued(&lake.deliver_with(&[JSON, ("Content-Encoding", "br")], alert().to_string()).await);
     lake.s3.heal();
     assert_eq!(Drain::of(&lake).await.left_of(&sqs.messages()).await, [""; 0]);
     let error = lake.record(FAILURES)["error"].as_str().unwrap().to_owned();
-    assert!(error.contains("encoding"), "as it would have been at once: {error}");
+    assert!(error.contains("encoding"), "the error of a direct delivery: {error}");
 }
 
 #[tokio::test]
-async fn the_drain_checks_each_message_and_one_bad_one_costs_its_neighbours_nothing() {
+async fn the_drain_rejects_bad_messages_and_stores_the_others() {
     let (sqs, lake) = lake().await;
     lake.s3.fail_always(DENIED);
     for id in ["a", "b"] {
-        assert_queued(&lake.deliver(alert_with(id).to_string()).await);
+        assert_queued(&lake.deliver(alert_with_id(id).to_string()).await);
     }
     lake.s3.heal();
     let [good, other] = sqs.messages().try_into().unwrap();
     let mut forged: Value = serde_json::from_str(&good).unwrap();
     forged["body"] = serde_json::from_str::<Value>(&other).unwrap()["body"].clone();
-    let messages = [good, forged.to_string(), "no delivery".to_owned(), "{}".to_owned(), other];
+    let messages = [good, forged.to_string(), "not a delivery".to_owned(), "{}".to_owned(), other];
     assert_eq!(Drain::of(&lake).await.left_of(&messages).await, ["1", "2", "3"]);
     assert_eq!(lake.records(ALERTS).len(), 2);
 }
 
 #[tokio::test]
-async fn where_both_fail_the_sender_is_asked_to_come_back_in_time() {
+async fn when_s3_and_sqs_fail_the_sender_gets_503_in_time() {
     let outage = async |(s3, queue)| {
         let (sqs, lake) = lake().await;
         lake.s3.fail_always(s3);
-        sqs.fail(Some(queue));
-        assert_try_again(&lake.deliver_by(DEADLINE, alert().to_string()).await);
+        sqs.fail_always(queue);
+        assert_unavailable(&lake.deliver_within(DEADLINE, alert().to_string()).await);
         assert!(sqs.messages().is_empty() && lake.records(ALERTS).is_empty(), "{s3:?} {queue:?}");
     };
     join_all(
@@ -172,7 +166,7 @@ async fn where_both_fail_the_sender_is_asked_to_come_back_in_time() {
 }
 
 #[tokio::test]
-async fn what_sqs_asks_to_try_again_is_tried_again() {
+async fn a_transient_sqs_error_is_retried() {
     for fault in [DOWN, THROTTLED, Fault::ResetInRequest, Fault::Reset, Fault::ResetInAnswer, Fault::LoseAnswer] {
         let (sqs, lake) = lake().await;
         lake.s3.fail_always(DENIED);
@@ -185,35 +179,35 @@ async fn what_sqs_asks_to_try_again_is_tried_again() {
 }
 
 #[tokio::test]
-async fn an_outage_of_sqs_costs_the_deliveries_after_it_no_attempt() {
+async fn an_outage_leaves_later_deliveries_all_their_attempts() {
     let (sqs, lake) = lake().await;
     lake.s3.fail_always(DENIED);
-    sqs.fail(Some(DOWN));
-    // The SDK's own quota is 50, and first attempts do not count.
+    sqs.fail_always(DOWN);
+    // The SDK's own retry quota is 50, and first attempts do not use it.
     let (event, little) = (signed_event(&[JSON], alert().to_string().as_bytes()), Duration::from_millis(700));
     while sqs.faults() < 100 {
-        assert_try_again(&lake.function.invoke_within(&event, little).await.response());
+        assert_unavailable(&lake.function.invoke_within(&event, little).await.response());
     }
-    sqs.fail(None);
+    sqs.heal();
     sqs.fail_next(2, DOWN);
     assert_queued(&lake.deliver(alert().to_string()).await);
 }
 
 #[tokio::test]
-async fn what_is_too_large_for_a_message_is_not_queued() {
+async fn a_delivery_too_large_for_a_message_is_not_queued() {
     let (sqs, lake) = lake().await;
     lake.s3.fail_always(DENIED);
-    // A fault that nothing meets.
-    sqs.fail(Some(DENIED));
-    assert_try_again(&lake.deliver("x".repeat(1024 * 1024)).await);
-    assert_eq!(sqs.faults(), 0, "S3 has all the time where the queue is no way out");
-    sqs.fail(None);
+    // No request may meet this fault.
+    sqs.fail_always(DENIED);
+    assert_unavailable(&lake.deliver("x".repeat(1024 * 1024)).await);
+    assert_eq!(sqs.faults(), 0, "the function must not call SQS");
+    sqs.heal();
     assert_queued(&lake.deliver("x".repeat(700 * 1024)).await);
     assert_eq!(sqs.messages().len(), 1);
 }
 
 #[tokio::test]
-async fn nothing_is_queued_that_s3_takes_or_that_is_not_signed() {
+async fn stored_and_unsigned_deliveries_are_not_queued() {
     let (sqs, lake) = lake().await;
     lake.deliver(alert().to_string()).await;
     lake.s3.fail_always(DENIED);
@@ -222,7 +216,7 @@ async fn nothing_is_queued_that_s3_takes_or_that_is_not_signed() {
 }
 
 #[tokio::test]
-async fn the_output_tells_of_the_queue_and_holds_nothing_secret() {
+async fn the_output_counts_queued_deliveries_and_no_secret() {
     let (sqs, lake) = lake().await;
     lake.s3.fail_always(DENIED);
     assert_queued(&lake.deliver(alert().to_string()).await);

@@ -1,21 +1,15 @@
-//! §3: requests and answers.
+//! Requests and answers: the status and body of each kind of request.
 
 use serde_json::json;
-use tracebit_lake_harness::{function_url, runtime_api::Response};
+use tracebit_lake_harness::{Fault, function_url};
 
-use crate::{
-    lake::{BUCKET, JSON, Lake, SIGNATURE, counts, sign, signed_event},
-    samples::{ALERTS, FAILURES, alert, health_check},
+use crate::support::{
+    ALERTS, BUCKET, JSON, SIGNATURE, TestLake, alert, assert_is_json, counts, health_check, sign, signed_event,
 };
-
-fn assert_is_json(response: &Response) {
-    assert_eq!(response.headers["content-type"], "application/json", "{response:?}");
-    assert!(response.json().is_object(), "{response:?}");
-}
 
 #[tokio::test]
 async fn a_signed_alert_is_stored_before_the_answer() {
-    let lake = Lake::start().await;
+    let lake = TestLake::start().await;
     let response = lake.deliver(alert().to_string()).await;
     assert_eq!(counts(&response), [1, 0, 0]);
     assert_is_json(&response);
@@ -23,49 +17,8 @@ async fn a_signed_alert_is_stored_before_the_answer() {
 }
 
 #[tokio::test]
-async fn what_is_signed_is_kept_even_if_nobody_can_read_it() {
-    let lake = Lake::start().await;
-    for (sent, body) in [&b"hello"[..], b"{}", b"null", b"\xff\x00", b"{\"a\":"].into_iter().enumerate() {
-        let response = lake.deliver(body).await;
-        assert_eq!(counts(&response), [0, 0, 1], "{body:?}");
-        assert_is_json(&response);
-        assert_eq!(lake.records(FAILURES).len(), sent + 1, "{body:?}");
-    }
-}
-
-#[tokio::test]
-async fn a_payload_of_brackets_and_commas_is_kept() {
-    let lake = Lake::start().await;
-    for body in ["[", "[,", "[,]"] {
-        assert_eq!(counts(&lake.deliver(body).await), [0, 0, 1], "{body}");
-    }
-}
-
-#[tokio::test]
-async fn a_signed_payload_with_nothing_in_it_stores_nothing() {
-    let lake = Lake::start().await;
-    for body in ["", "\n", " \r\n\r\n\t\n", "[]", " [ \n ] \n"] {
-        assert_eq!(counts(&lake.deliver(body).await), [0, 0, 0], "{body:?}");
-    }
-    assert!(lake.s3.puts().is_empty());
-}
-
-#[tokio::test]
-async fn a_request_without_a_good_signature_gets_401_and_stores_nothing() {
-    let lake = Lake::start().await;
-    let body = alert().to_string();
-    let signature = sign("another body");
-    for headers in [&[JSON][..], &[JSON, (SIGNATURE, "rubbish")], &[JSON, (SIGNATURE, signature.as_str())]] {
-        let response = lake.post(headers, &body).await;
-        assert_eq!(response.status, 401, "{headers:?}");
-        assert_is_json(&response);
-    }
-    assert!(lake.s3.puts().is_empty());
-}
-
-#[tokio::test]
-async fn methods_other_than_post_get_405_however_they_are_signed() {
-    let lake = Lake::start().await;
+async fn methods_other_than_post_get_405() {
+    let lake = TestLake::start().await;
     let body = alert().to_string();
     let signature = sign(&body);
     for method in ["GET", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "BREW"] {
@@ -80,7 +33,7 @@ async fn methods_other_than_post_get_405_however_they_are_signed() {
 
 #[tokio::test]
 async fn any_path_is_served() {
-    let lake = Lake::start().await;
+    let lake = TestLake::start().await;
     for (hour, path) in ["/", "/tracebit", "/a/b/../c%20d"].into_iter().enumerate() {
         let body = health_check(&format!("2026-11-22T{hour:02}:00:00Z")).to_string();
         let mut event = signed_event(&[JSON], body.as_bytes());
@@ -92,9 +45,9 @@ async fn any_path_is_served() {
 }
 
 #[tokio::test]
-async fn no_answer_echoes_what_was_sent() {
+async fn no_response_echoes_the_request() {
     const MARK: &str = "canary-in-the-request";
-    let lake = Lake::start().await;
+    let lake = TestLake::start().await;
     let mark = ("X-Mark", MARK);
     let body = json!({ MARK: MARK, "discriminator": {"type": MARK} }).to_string();
     let get = function_url::event("GET", &[JSON, mark], body.as_bytes());
@@ -104,12 +57,12 @@ async fn no_answer_echoes_what_was_sent() {
         lake.post(&[JSON, mark, (SIGNATURE, MARK)], &body).await,
         lake.invoke(&get).await,
     ];
-    lake.s3.fail_always(tracebit_lake_harness::Fault::Status { status: 403, code: "AccessDenied" });
+    lake.s3.fail_always(Fault::Status { status: 403, code: "AccessDenied" });
     responses.push(lake.deliver_with(&[JSON, mark], &body).await);
     assert_eq!(responses.iter().map(|response| response.status).collect::<Vec<_>>(), [200, 200, 401, 405, 503]);
     for response in responses {
         let shown = format!("{response:?}");
-        // Nor does an answer say more of the inside than the caller needs.
+        // The response must not reveal internals either.
         for secret in [MARK, BUCKET, "AccessDenied", "S3"] {
             assert!(!shown.contains(secret), "{secret} in {shown}");
         }
@@ -117,10 +70,10 @@ async fn no_answer_echoes_what_was_sent() {
 }
 
 #[tokio::test]
-async fn an_event_that_is_no_request_is_told_what_was_expected() {
-    let lake = Lake::start().await;
+async fn other_events_get_an_error_that_names_the_expected_one() {
+    let lake = TestLake::start().await;
     for event in [
-        // The AWS console's default test event.
+        // The default test event of the AWS console.
         json!({"key1": "value1", "key2": "value2", "key3": "value3"}),
         json!({"Records": [{"eventSource": "aws:s3", "s3": {"object": {"key": "value1"}}}]}),
         // An API Gateway event of payload format 1.0.
@@ -131,13 +84,13 @@ async fn an_event_that_is_no_request_is_told_what_was_expected() {
         json!("value1"),
         json!(null),
     ] {
-        let error = lake.error_of(&event).await;
+        let error = lake.invocation_error(&event).await;
         assert!(error.contains("events/") && error.contains("function URL"), "{event}: {error}");
         assert!(!error.contains("value1"), "{event}: {error}");
     }
     assert!(!lake.function.settled_output().await.contains("value1"));
     assert!(lake.s3.puts().is_empty());
 
-    // And the function goes on.
+    // The function still serves requests.
     assert_eq!(counts(&lake.deliver(alert().to_string()).await), [1, 0, 0]);
 }

@@ -1,4 +1,4 @@
-//! Logs as Tracebit sends them.
+//! Logs in the form that Tracebit sends.
 
 use serde_json::{Value, json};
 
@@ -6,16 +6,16 @@ use serde_json::{Value, json};
 pub(crate) const ALERTS: &str = "tracebit_alert";
 /// Table of [`health_check`]s.
 pub(crate) const HEALTH_CHECKS: &str = "tracebit_healthcheck";
-/// Table of what fits no schema.
+/// Table of the classification failures.
 pub(crate) const FAILURES: &str = "classification_failures";
 
-/// An alert: somebody read a canary bucket.
+/// An alert: somebody has read a canary bucket.
 pub(crate) fn alert() -> Value {
-    alert_with("log-1")
+    alert_with_id("log-1")
 }
 
 /// The same alert with another id.
-pub(crate) fn alert_with(id: &str) -> Value {
+pub(crate) fn alert_with_id(id: &str) -> Value {
     json!({
         "discriminator": {"type": "tracebit_alert_log", "subtype": "canary_resource_accessed"},
         "id": id,
@@ -48,8 +48,8 @@ pub(crate) fn alert_with(id: &str) -> Value {
     })
 }
 
-/// The alert with the value at `path` (a JSON pointer) replaced, added, or with `None` removed.
-pub(crate) fn alert_but(path: &str, value: Option<Value>) -> Value {
+/// The alert with another value at `path`, a JSON pointer; `None` removes the member.
+pub(crate) fn altered_alert(path: &str, value: Option<Value>) -> Value {
     let mut log = alert();
     let (object, member) = path.rsplit_once('/').unwrap();
     let members = log.pointer_mut(object).unwrap().as_object_mut().unwrap();
@@ -60,7 +60,12 @@ pub(crate) fn alert_but(path: &str, value: Option<Value>) -> Value {
     log
 }
 
-/// A health check; those with other timestamps are other logs.
+/// The alert with another timestamp, as text.
+pub(crate) fn alert_at(timestamp: &str) -> String {
+    altered_alert("/timestamp", Some(json!(timestamp))).to_string()
+}
+
+/// A health check. Another timestamp makes it another log.
 pub(crate) fn health_check(timestamp: &str) -> Value {
     json!({
         "discriminator": {"type": "health_check", "subtype": "integration"},

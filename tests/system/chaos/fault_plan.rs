@@ -1,4 +1,4 @@
-//! The three services, and what goes wrong with them.
+//! The three services, and the faults that they get at random.
 
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ const BY_SQS: [Fault; 3] = [
 ];
 const BY_SECRETS_MANAGER: [Fault; 3] =
     [status(400, "AccessDeniedException"), status(400, "ThrottlingException"), status(500, "InternalServiceError")];
-const OF_THE_NETWORK: [Fault; 6] = [
+const BY_THE_NETWORK: [Fault; 6] = [
     Fault::ResetInRequest,
     Fault::Reset,
     Fault::WrongChecksum,
@@ -34,25 +34,25 @@ const OF_THE_NETWORK: [Fault; 6] = [
     Fault::ResetInAnswer,
     Fault::LoseAnswer,
 ];
-/// These last for an attempt's whole time, and so are rare.
+/// These last until an attempt times out, so they are rare.
 const SLOW: [Fault; 2] = [Fault::Hang, Fault::Drip(Duration::from_millis(20))];
 
-/// Everything that a lake depends on.
-pub(super) struct Weather {
+/// The services of the functions, which fail at random.
+pub(super) struct FaultPlan {
     pub(super) s3: S3,
     pub(super) sqs: Sqs,
     pub(super) secrets: SecretsManager,
-    /// One outage at a time.
+    /// Locked during an outage, because there is one at a time.
     outage: Mutex<()>,
 }
 
-impl Weather {
+impl FaultPlan {
     pub(super) fn new(s3: S3, sqs: Sqs, secrets: SecretsManager) -> Self {
         Self { s3, sqs, secrets, outage: Mutex::default() }
     }
 
-    /// What a delivery may meet: up to three faults in a row of S3, some of the queue as well. Any instance may get them.
-    pub(super) fn may_worsen(&self, rng: &mut Rng) {
+    /// Sometimes makes the next one to three requests to S3 fail, and sometimes those to SQS too. Any instance may send them.
+    pub(super) fn may_fail_a_delivery(&self, rng: &mut Rng) {
         if rng.f32() < 0.1 {
             self.s3.fail_next(rng.usize(1..4), choose(rng, &BY_S3));
             if rng.f32() < 0.4 {
@@ -61,51 +61,51 @@ impl Weather {
         }
     }
 
-    /// What a start may meet: one version of the secret, or both, at the first attempt or at two.
-    pub(super) fn may_worsen_for_a_start(&self, rng: &mut Rng) {
+    /// Sometimes makes the next one to three requests to Secrets Manager fail. A start sends one for each version.
+    pub(super) fn may_fail_a_start(&self, rng: &mut Rng) {
         if rng.f32() < 0.3 {
             self.secrets.fail_next(rng.usize(1..4), choose(rng, &BY_SECRETS_MANAGER));
         }
     }
 
-    /// Whether, now and then, one service refused connections for a moment.
-    pub(super) async fn may_break_down(&self, rng: &mut Rng) -> bool {
+    /// Rarely makes a service refuse connections for a moment. Returns whether it did.
+    pub(super) async fn may_stop_a_service(&self, rng: &mut Rng) -> bool {
         if rng.f32() >= 0.005 {
             return false;
         }
-        let Ok(_alone) = self.outage.try_lock() else { return false };
-        let moment = Duration::from_millis(rng.u64(5..100));
+        let Ok(_guard) = self.outage.try_lock() else { return false };
+        let length = Duration::from_millis(rng.u64(5..100));
         match rng.usize(0..4) {
             0 => {
                 self.sqs.stop().await;
-                // Without S3 it matters.
+                // The functions use SQS only while S3 fails.
                 self.s3.stop().await;
-                sleep(moment).await;
+                sleep(length).await;
                 self.s3.resume();
                 self.sqs.resume();
             }
             1 => {
                 self.secrets.stop().await;
-                sleep(moment).await;
+                sleep(length).await;
                 self.secrets.resume();
             }
             _ => {
                 self.s3.stop().await;
-                sleep(moment).await;
+                sleep(length).await;
                 self.s3.resume();
             }
         }
         true
     }
 
-    /// Ends all faults that are left.
-    pub(super) fn clear(&self) {
+    /// Ends all faults.
+    pub(super) fn heal(&self) {
         self.s3.heal();
-        self.sqs.fail(None);
-        self.secrets.fail(None);
+        self.sqs.heal();
+        self.secrets.heal();
     }
 
-    /// How many requests met a fault.
+    /// How many requests have met a fault.
     pub(super) fn faults(&self) -> usize {
         self.s3.faults() + self.sqs.faults() + self.secrets.faults()
     }
@@ -114,7 +114,7 @@ impl Weather {
 fn choose(rng: &mut Rng, by_service: &[Fault]) -> Fault {
     let kind = match rng.f32() {
         ..0.02 => &SLOW[..],
-        ..0.5 => &OF_THE_NETWORK,
+        ..0.5 => &BY_THE_NETWORK,
         _ => by_service,
     };
     kind[rng.usize(0..kind.len())]

@@ -1,0 +1,105 @@
+//! A sender with its own instance of the function. It sends each delivery until it is acknowledged, and sometimes kills the
+//! function.
+
+use std::time::{Duration, Instant};
+
+use fastrand::Rng;
+use serde_json::json;
+use tokio::time::sleep;
+use tracebit_lake_harness::runtime_api::{Function, InvocationResult};
+
+use super::{BINARY, FaultPlan, SECRET, Totals, function};
+use crate::support::{GZIP, JSON, alert_with_id, gzip, signed_event_with};
+
+const DEADLINE: Duration = Duration::from_secs(2);
+const FORGED: &str = "another-secret-than-tracebits";
+
+/// Sends this many deliveries. Returns what happened, and the ids of the acknowledged logs.
+pub(super) async fn send_all(plan: &FaultPlan, mut rng: Rng, name: usize, deliveries: usize) -> (Totals, Vec<String>) {
+    let (mut totals, mut acknowledged) = (Totals::default(), Vec::new());
+    let mut instance = function(plan, BINARY).await;
+    for n in 0..deliveries {
+        let batch = if rng.f32() < 0.05 { rng.usize(2..12) } else { 1 };
+        let ids: Vec<_> = (0..batch).map(|k| format!("{name}-{n}-{k}")).collect();
+        let (headers, body) = delivery(&mut rng, &ids);
+        if rng.f32() < 0.02 {
+            let forged = signed_event_with(FORGED, &headers, payload(&["forged".to_owned()]).as_bytes());
+            let answer = instance.invoke_within(&forged, DEADLINE).await.response();
+            // The answer is 503 while the function cannot fetch the secret.
+            assert!([401, 503].contains(&answer.status), "{answer:?}");
+            totals.forgeries += 1;
+        }
+        let event = signed_event_with(SECRET, &headers, &body);
+        while !try_once(plan, &mut rng, &mut totals, &mut instance, &event).await {}
+        totals.deliveries += 1;
+        totals.logs += batch;
+        acknowledged.extend(ids);
+    }
+    (totals, acknowledged)
+}
+
+/// Sends a delivery once. Returns whether it was acknowledged.
+async fn try_once(
+    plan: &FaultPlan,
+    rng: &mut Rng,
+    totals: &mut Totals,
+    instance: &mut Function,
+    event: &serde_json::Value,
+) -> bool {
+    plan.may_fail_a_delivery(rng);
+    totals.outages += usize::from(plan.may_stop_a_service(rng).await);
+    let deadline = if rng.f32() < 0.02 { Duration::from_millis(rng.u64(100..500)) } else { DEADLINE };
+    let until_killed = if rng.f32() < 0.02 { Duration::from_micros(rng.u64(0..8_000)) } else { Duration::MAX };
+
+    let sent = Instant::now();
+    let answer = tokio::select! {
+        answer = instance.invoke_within(event, deadline) => answer,
+        () = sleep(until_killed) => {
+            totals.kills += 1;
+            restart(plan, rng, instance).await;
+            return false;
+        }
+    };
+    if sent.elapsed() >= deadline {
+        // Lambda would have killed the function, so its answer does not count.
+        totals.late += 1;
+        restart(plan, rng, instance).await;
+        return false;
+    }
+    let InvocationResult::Response(answer) = answer else { panic!("{answer:?}") };
+    match answer["statusCode"].as_u64() {
+        Some(200) => true,
+        Some(202) => {
+            totals.queued += 1;
+            true
+        }
+        Some(503) => {
+            totals.unavailable += 1;
+            sleep(Duration::from_millis(rng.u64(0..200))).await;
+            false
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn restart(plan: &FaultPlan, rng: &mut Rng, instance: &mut Function) {
+    instance.kill().await;
+    plan.may_fail_a_start(rng);
+    *instance = function(plan, BINARY).await;
+}
+
+/// Headers and body of a delivery, which is sometimes compressed.
+fn delivery(rng: &mut Rng, ids: &[String]) -> (Vec<(&'static str, &'static str)>, Vec<u8>) {
+    let payload = payload(ids);
+    if rng.f32() < 0.1 { (vec![JSON, GZIP], gzip(payload)) } else { (vec![JSON], payload.into_bytes()) }
+}
+
+/// One log a line. The logs alternate between two hours, so that they become two objects.
+fn payload(ids: &[String]) -> String {
+    let logs = ids.iter().enumerate().map(|(n, id)| {
+        let mut log = alert_with_id(id);
+        log["timestamp"] = json!(format!("2026-11-22T{:02}:59:59Z", 8 + n % 2));
+        format!("{log}\n")
+    });
+    logs.collect()
+}

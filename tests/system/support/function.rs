@@ -1,0 +1,45 @@
+//! The function's binaries, and the environment that connects them to the services.
+
+use tracebit_lake_harness::{runtime_api::Function, s3::S3, secrets_manager};
+
+/// The webhook function.
+pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_tracebit-lake");
+/// The function that drains the spill queue.
+pub(crate) const DRAIN: &str = env!("CARGO_BIN_EXE_tracebit-lake-drain");
+/// The bucket of every lake.
+pub(crate) const BUCKET: &str = "lake";
+/// The shared secret, unless a test sets another one.
+pub(crate) const SECRET: &str = "secret-of-the-system-tests";
+
+/// An S3 server that has the bucket.
+pub(crate) async fn start_s3() -> S3 {
+    let s3 = S3::start().await;
+    s3.create_bucket(BUCKET);
+    s3
+}
+
+/// Starts the webhook function on `s3`, and does not wait until it is ready. `env` overrides the usual variables.
+pub(crate) async fn start_function(s3: &S3, env: &[(&str, &str)]) -> Function {
+    let endpoint = s3.endpoint();
+    let all = [&lake_env(&endpoint)[..], env].concat();
+    Function::start(BINARY, &all).await
+}
+
+/// The variables that every function needs.
+pub(crate) fn lake_env(s3_endpoint: &str) -> [(&'static str, &str); 3] {
+    [("LAKE_BUCKET", BUCKET), ("TRACEBIT_SECRET", SECRET), ("AWS_ENDPOINT_URL_S3", s3_endpoint)]
+}
+
+/// The variables that make a function read its secret from the harness's Secrets Manager.
+pub(crate) fn secrets_manager_env(endpoint: &str) -> [(&'static str, &str); 3] {
+    [
+        ("TRACEBIT_SECRET", ""),
+        ("TRACEBIT_SECRET_ARN", secrets_manager::ARN),
+        ("AWS_ENDPOINT_URL_SECRETS_MANAGER", endpoint),
+    ]
+}
+
+/// The variables that give a function the harness's spill queue.
+pub(crate) fn spill_env<'a>(endpoint: &'a str, queue_url: &'a str) -> [(&'static str, &'a str); 2] {
+    [("SPILL_QUEUE_URL", queue_url), ("AWS_ENDPOINT_URL_SQS", endpoint)]
+}

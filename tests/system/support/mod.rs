@@ -1,0 +1,21 @@
+//! What the tests share.
+
+mod answer;
+mod body;
+mod function;
+mod lake;
+mod output;
+mod samples;
+mod signed;
+
+pub(crate) use answer::{assert_is_json, assert_kept, assert_queued, assert_unavailable, counts};
+pub(crate) use body::{GZIP, JSON, ZSTD, bomb, gzip, zstd};
+pub(crate) use function::{
+    BINARY, BUCKET, DRAIN, SECRET, lake_env, secrets_manager_env, spill_env, start_function, start_s3,
+};
+pub(crate) use lake::TestLake;
+pub(crate) use output::{invocation_line, metrics, output_since, values};
+pub(crate) use samples::{
+    ALERTS, FAILURES, HEALTH_CHECKS, alert, alert_at, alert_with_id, altered_alert, health_check,
+};
+pub(crate) use signed::{SIGNATURE, sign, sign_with, signed_event, signed_event_with};
