@@ -1,7 +1,7 @@
 //! How fast tracebit-lake starts and answers, and what a request costs, beside functions that do less.
 //!
 //! Real parts: release binaries as processes of their own under a Runtime API server, S3 and Secrets Manager over TLS with a
-//! certificate authority made for the run, and the CPU share that Lambda gives a memory size. `docs/performance.md` says
+//! certificate authority made for the run, and the CPU share that Lambda gives a memory size. `benches/README.md` says
 //! what is measured and shows the result.
 
 mod cloud;
@@ -50,7 +50,7 @@ struct Options {
     /// Another build of tracebit-lake to be measured beside this one, such as before=/path/to/bootstrap.
     #[arg(long, value_name = "NAME=FILE", value_parser = named_file)]
     with: Vec<(String, PathBuf)>,
-    /// Write the tables and the plot into docs/, too.
+    /// Also write the tables to benches/README.md and the plot to docs/performance.svg.
     #[arg(long)]
     docs: bool,
 }
@@ -82,9 +82,8 @@ async fn main() -> Result<()> {
     let text = report::markdown(&reports, options.rounds, options.requests);
     println!("{text}");
     if options.docs {
-        let docs: PathBuf = root.join("docs");
-        report::insert(&docs.join("performance.md"), &text)?;
-        fs::write(docs.join("performance.svg"), plot::svg(&reports)?)?;
+        report::insert(&root.join("benches/README.md"), &text)?;
+        fs::write(root.join("docs/performance.svg"), plot::svg(&reports)?)?;
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! What was measured, as Markdown: for the terminal and for `docs/performance.md`.
+//! What was measured, as Markdown: for the terminal and for `benches/README.md`.
 
 use std::{fs, path::Path, time::Duration};
 
