@@ -64,7 +64,7 @@ pub use redacted::Redacted;
 pub use row_id::RowId;
 pub use schema::{
     Counted, DISCRIMINATOR, Field, Indicator, Indicators, Log, Metric, Rule, Schema, SchemaError, Schemas, Slots,
-    Tally, Type, Unclassified, Violation, probe,
+    Tally, Type, Unclassified, Violation, probe, replace_lone_surrogates,
 };
 pub use time::{parse as parse_time, sql as sql_time};
 pub use webhook::HttpEvent;

@@ -4,6 +4,7 @@ mod rotation;
 mod secrets;
 mod signature;
 
+pub use rotation::SecretError;
 pub(crate) use secrets::Authorized;
-pub use secrets::{SecretError, SecretSource, Secrets};
+pub use secrets::{SecretSource, Secrets};
 pub use signature::{HEADER, MIN_SECRET_BYTES, Secret, SecretTooShort, Signature, SignatureError, Verified, verify};

@@ -5,7 +5,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use super::{secrets::SecretError, signature::Secret};
+use super::signature::Secret;
 
 /// How long secrets are used before they are read again.
 const FRESH: Duration = Duration::from_mins(10);
@@ -22,6 +22,23 @@ const FAILURE_PAUSE: Duration = Duration::from_secs(2);
 
 /// The same while known secrets are good. Each of these fetches can delay a delivery.
 const FAILURE_PAUSE_WHILE_KNOWN: Duration = Duration::from_mins(1);
+
+/// The shared secret is not known.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum SecretError {
+    /// Secrets Manager could not be reached in time, or refused.
+    #[error("GetSecretValue {0}")]
+    Unavailable(String),
+    /// The secret, or this version of it, does not exist.
+    #[error("GetSecretValue failed: {0}")]
+    Missing(String),
+    /// The secret has a value that cannot be used.
+    #[error("the secret cannot be used: {0}")]
+    Unusable(String),
+    /// The signature matches no known secret, and it is too early to look for a new one.
+    #[error("the secret was fetched a moment ago")]
+    Withheld,
+}
 
 /// What Secrets Manager says about one version of the secret.
 #[derive(Debug)]

@@ -12,7 +12,7 @@ use aws_sdk_secretsmanager::{
 use tokio::sync::Mutex;
 
 use super::{
-    rotation::{Rotation, Version},
+    rotation::{Rotation, SecretError, Version},
     signature::{Secret, Signature, SignatureError, Verified, verify},
 };
 use crate::{
@@ -33,23 +33,6 @@ pub enum SecretSource {
         /// The secret's ARN.
         arn: String,
     },
-}
-
-/// The shared secret is not known.
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum SecretError {
-    /// Secrets Manager could not be reached in time, or refused.
-    #[error("GetSecretValue {0}")]
-    Unavailable(String),
-    /// The secret, or this version of it, does not exist.
-    #[error("GetSecretValue failed: {0}")]
-    Missing(String),
-    /// The secret has a value that cannot be used.
-    #[error("the secret cannot be used: {0}")]
-    Unusable(String),
-    /// The signature matches no known secret, and it is too early to look for a new one.
-    #[error("the secret was fetched a moment ago")]
-    Withheld,
 }
 
 /// A verified body, and how well the secret is known.

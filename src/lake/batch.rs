@@ -18,7 +18,7 @@ use crate::{
     payload::Elements,
     redacted::Redacted,
     row_id::RowId,
-    schema::{Log, Schemas, Slots, Tally},
+    schema::{Log, Schemas, Slots, Tally, replace_lone_surrogates},
 };
 
 /// How many records of one payload, table and hour get an object each. If there are more, this many share an object.
@@ -50,8 +50,8 @@ struct Record<'s, 't> {
 #[derive(Debug)]
 enum Content<'s, 't> {
     Log {
-        /// The log as it was sent.
-        text: Redacted<&'t [u8]>,
+        /// The log as it was sent, but for lone surrogates.
+        text: Redacted<Cow<'t, [u8]>>,
         /// What the lake adds to it.
         standard_fields: Redacted<Box<[u8]>>,
         slots: Slots,
@@ -91,8 +91,12 @@ impl<'s, 't> Batch<'s, 't> {
     pub fn build(elements: Elements<'t>, schemas: &'s Schemas, context: ReceiveContext<'s>) -> Self {
         let mut batch = BatchBuilder::new(context);
         for element in elements {
-            match schemas.classify(element) {
-                Ok(log) => batch.log(&log),
+            let replaced = replace_lone_surrogates(element);
+            match schemas.classify(replaced.as_deref().unwrap_or(element)) {
+                Ok(log) => {
+                    let content = batch.content(&log, element, replaced.clone());
+                    batch.push(Table::LogType(log.schema), log.event_time, log.row_id, content);
+                }
                 Err(unclassified) => batch.failure(Failure {
                     error: unclassified.to_string(),
                     payload: Redacted(Cow::Borrowed(element)),
@@ -203,13 +207,13 @@ impl<'s, 't> BatchBuilder<'s, 't> {
         Self { context, records: Vec::new(), failures: 0, overflow: Overflow::default() }
     }
 
-    fn log(&mut self, log: &Log<'s, 't>) {
-        let content = Content::Log {
-            text: log.text,
+    /// What is kept of a log that was sent as `element`.
+    fn content(&self, log: &Log<'s, '_>, element: &'t [u8], replaced: Option<Vec<u8>>) -> Content<'s, 't> {
+        Content::Log {
+            text: Redacted(replaced.map_or(Cow::Borrowed(element), Cow::Owned)),
             standard_fields: Redacted(standard_fields(log, self.context).into_boxed_slice()),
             slots: Slots::of(log),
-        };
-        self.push(Table::LogType(log.schema), log.event_time, log.row_id, content);
+        }
     }
 
     fn push(&mut self, table: Table<'s>, time: DateTime<Utc>, id: RowId, content: Content<'s, 't>) {

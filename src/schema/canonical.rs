@@ -43,6 +43,16 @@ struct Member {
     end: usize,
     /// The first bytes of the name, as a number that sorts as they do. It tells most names apart.
     beginning: u64,
+    /// Whether the name can differ from another one in case alone.
+    has_case: bool,
+}
+
+/// A name that an object has twice.
+pub(super) enum Repeated {
+    /// To the byte.
+    Exactly(String),
+    /// In another case. Athena matches names without case, so that a query would not know which one to read.
+    InAnotherCase(String),
 }
 
 impl<'a> Canonical<'a> {
@@ -116,23 +126,26 @@ impl<'a> Canonical<'a> {
     /// Closes `object` and puts its members in the order of their names.
     ///
     /// # Errors
-    /// The name of a member that comes twice.
-    pub(super) fn close_object(&mut self, object: OpenObject) -> Result<(), String> {
+    /// [`Repeated`] if a member comes twice.
+    pub(super) fn close_object(&mut self, object: OpenObject) -> Result<(), Repeated> {
         self.bytes.push(b'}');
         self.sort(object)?;
         self.members.truncate(object.first_member);
         Ok(())
     }
 
-    fn sort(&mut self, object: OpenObject) -> Result<(), String> {
+    fn sort(&mut self, object: OpenObject) -> Result<(), Repeated> {
         let bytes = &self.bytes;
         let members = self.members.get_mut(object.first_member..).unwrap_or_default();
+        if let Some(name) = repeated_in_another_case(members, bytes) {
+            return Err(Repeated::InAnotherCase(name));
+        }
         if members.is_sorted_by(|a, b| a.cmp_by_name(b, bytes).is_lt()) {
             return Ok(());
         }
         members.sort_unstable_by(|a, b| a.cmp_by_name(b, bytes));
         if let Some([repeated, _]) = members.array_windows().find(|[a, b]| a.cmp_by_name(b, bytes).is_eq()) {
-            return Err(unquoted(repeated.name(bytes)));
+            return Err(Repeated::Exactly(unquoted(repeated.name(bytes))));
         }
         self.scratch.clear();
         for member in members {
@@ -155,7 +168,8 @@ impl Member {
             Some(chunk) => beginning = *chunk,
             None => beginning.iter_mut().zip(name).for_each(|(to, from)| *to = *from),
         }
-        Self { start, name_end, end: canonical.len(), beginning: u64::from_be_bytes(beginning) }
+        let has_case = name.iter().any(|byte| byte.is_ascii_uppercase() || !byte.is_ascii());
+        Self { start, name_end, end: canonical.len(), beginning: u64::from_be_bytes(beginning), has_case }
     }
 
     fn name<'c>(&self, canonical: &'c [u8]) -> &'c [u8] {
@@ -169,6 +183,16 @@ impl Member {
     fn is_null(&self, canonical: &[u8]) -> bool {
         canonical.get(self.name_end..self.end) == Some(b":null")
     }
+}
+
+/// A name that is another member's name in another case. Athena's engine compares names in lower case.
+fn repeated_in_another_case(members: &[Member], bytes: &[u8]) -> Option<String> {
+    if !members.iter().any(|member| member.has_case) {
+        return None;
+    }
+    let mut names: Vec<_> = members.iter().map(|member| unquoted(member.name(bytes))).collect();
+    names.sort_by_cached_key(|name| (name.to_lowercase(), name.clone()));
+    names.array_windows().find(|[a, b]| a != b && a.to_lowercase() == b.to_lowercase()).map(|[_, name]| name.clone())
 }
 
 /// `text` with its quotes, if it is a part of `source`. A text that the parser had to unescape is elsewhere in memory.

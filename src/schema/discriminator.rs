@@ -3,9 +3,33 @@
 use jiter::{Jiter, JiterError, Peek};
 
 use super::{
-    DISCRIMINATOR,
-    violation::{Violation, kind_of},
+    types::{Schema, Type, find as find_field},
+    violation::{Violation, kind_of, sanitize},
 };
+
+/// The path of the member that tells the log types apart.
+pub const DISCRIMINATOR: [&str; 2] = ["discriminator", "type"];
+
+/// The discriminators that name `schema`.
+pub(super) fn values_of(schema: &Schema) -> &[String] {
+    let [object, member] = DISCRIMINATOR;
+    find_field(&schema.fields, object)
+        .and_then(|field| match &field.rule.kind {
+            Type::Object(fields) => find_field(fields, member),
+            _ => None,
+        })
+        .map_or(&[], |field| &field.rule.allow)
+}
+
+/// The violation of a log whose discriminator names no schema.
+pub(super) fn unknown<'n>(found: &str, known: impl Iterator<Item = &'n String>) -> Violation {
+    let known: Vec<_> = known.map(String::as_str).collect();
+    at_discriminator(Violation::new(format!("{} names no log type; known are {}", sanitize(found), known.join(", "))))
+}
+
+fn at_discriminator(violation: Violation) -> Violation {
+    DISCRIMINATOR.iter().rev().fold(violation, |violation, name| violation.within(name))
+}
 
 /// Reads `text` up to its discriminator and returns the discriminator's value.
 ///
@@ -16,10 +40,10 @@ pub(super) fn find(text: &[u8]) -> Result<String, Violation> {
     match enter_discriminator(&mut jiter)? {
         Some(Peek::String) => {
             let value = jiter.known_str().map(str::to_owned);
-            value.map_err(|error| Violation::syntax(&error, &jiter).within_discriminator())
+            value.map_err(|error| at_discriminator(Violation::syntax(&error, &jiter)))
         }
-        None | Some(Peek::Null) => Err(Violation::missing().within_discriminator()),
-        Some(other) => Err(Violation::expected("string", kind_of(other)).within_discriminator()),
+        None | Some(Peek::Null) => Err(at_discriminator(Violation::missing())),
+        Some(other) => Err(at_discriminator(Violation::expected("string", kind_of(other)))),
     }
 }
 

@@ -6,64 +6,10 @@
 use serde::Deserialize;
 
 use super::{
-    Schema,
     indicator::Indicator,
     metric::{self, MetricFile},
+    types::{Field, Rule, Schema, Type, find},
 };
-
-/// A member of an object, as the schema knows it.
-#[derive(Debug, Clone)]
-pub struct Field {
-    /// The member's name.
-    pub name: String,
-    /// Whether a log without it, or with null there, is a violation.
-    pub required: bool,
-    /// What it is, in a sentence. Empty if the schema does not say.
-    pub description: String,
-    /// What its value must be.
-    pub rule: Rule,
-}
-
-/// What a value must be, and what the lake takes from it.
-#[derive(Debug, Clone)]
-pub struct Rule {
-    /// The value's type.
-    pub kind: Type,
-    /// The only values that are allowed. If empty, any value is.
-    pub allow: Vec<String>,
-    /// The indicators that the value holds.
-    pub indicators: Vec<Indicator>,
-    /// Whether the value is the log's event time.
-    pub is_event_time: bool,
-    /// Its place among the values that metrics count by, if a metric rule names the field.
-    pub metric_field: Option<usize>,
-}
-
-/// The types of the schema language.
-#[derive(Debug, Clone)]
-pub enum Type {
-    /// A JSON string, number or boolean.
-    String,
-    /// A whole number of 16 (`smallint`), 32 (`int`) or 64 (`bigint`) bits.
-    Integer(u32),
-    /// A number.
-    Float,
-    /// `true` or `false`.
-    Boolean,
-    /// An RFC 3339 text.
-    Timestamp,
-    /// Any JSON value.
-    Json,
-    /// An object. Members that the schema does not know are allowed.
-    Object(Vec<Field>),
-    /// An array. The rule applies to each element.
-    Array(Box<Rule>),
-}
-
-/// The field called `name`.
-pub(super) fn find<'a>(fields: &'a [Field], name: &str) -> Option<&'a Field> {
-    fields.iter().find(|field| field.name == name)
-}
 
 /// Reads one schema file, as JSON.
 pub(super) fn parse(text: &str) -> Result<Schema, String> {

@@ -15,44 +15,12 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{
-    Log,
-    language::{Field, Type},
+    types::{Counted, Field, Metric, Type},
+    validate::Log,
 };
 
 /// The most values that a dimension may have. Each costs as much as a metric.
 const MAX_VALUES: usize = 20;
-
-/// A metric of a log type, with the values of its dimension if it has one.
-#[derive(Debug, Clone)]
-pub struct Metric {
-    /// The metric's name in CloudWatch.
-    pub name: String,
-    /// What is counted.
-    pub counted: Counted,
-}
-
-/// What a metric counts.
-#[derive(Debug, Clone)]
-pub enum Counted {
-    /// Every log.
-    All,
-    /// The logs whose field has this value.
-    When {
-        /// The place of the field's value in [`Log::metric_values`].
-        field: usize,
-        /// The value.
-        is: Value,
-    },
-    /// The logs by a field's value.
-    By {
-        /// The place of the field's value in [`Log::metric_values`].
-        field: usize,
-        /// The dimension's name.
-        dimension: String,
-        /// The dimension's values. The last one stands for every value that is not among the others.
-        values: Vec<String>,
-    },
-}
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

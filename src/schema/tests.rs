@@ -100,6 +100,10 @@ fn violations_name_the_path_and_the_problem() {
         ),
         ("/p_log_type", Some(json!("x")), "p_log_type: names that begin with p_ are the lake's own"),
         ("/P_x", Some(json!(1)), "P_x: names that begin with p_ are the lake's own"),
+        ("/Id", Some(json!(null)), "Id: is the field id in another case"),
+        ("/canary/aWs", Some(json!({"account_id": []})), "canary.aWs: is the field aws in another case"),
+        ("/\u{212a}", Some(json!({"k": 1, "\u{212a}": 2})), "\u{212a}.\u{212a}: repeated member in another case"),
+        ("/x", Some(json!([{"ab": 1, "c": 2, "aB": 3}])), "x[0].ab: repeated member in another case"),
     ] {
         assert_eq!(classify(&changed(path, value)), Err(expected.to_owned()), "{path}");
     }
@@ -116,7 +120,7 @@ fn what_the_schema_language_lets_pass() {
         ("/canary_credential/labels", json!([null, {"name": null}, {}])),
         ("/unknown", json!({"p_inner": {"deep": [1, "x", null]}})),
         ("/event/request/ip", json!("not an address")),
-        ("/Id", json!("another name")),
+        ("/idd", json!("another name")),
         ("/p", json!("too short to be the lake's")),
     ] {
         assert_eq!(classify(&changed(path, Some(value))), Ok("Tracebit.Alert".to_owned()), "{path}");
@@ -214,6 +218,15 @@ fn what_is_no_json_object_is_told_so() {
     assert!(classify(&trailing).unwrap_err().starts_with("not valid JSON: "), "{trailing}");
     let syntax = alert().to_string().replace("\"alice\"", "alice");
     assert!(classify(&syntax).unwrap_err().starts_with("principal.aws.username: not valid JSON: "));
+}
+
+#[test]
+fn a_name_has_a_limit() {
+    assert!(classify(&changed(&format!("/{}", "n".repeat(10_000)), Some(json!(1)))).is_ok());
+    for path in [format!("/{}", "n".repeat(10_001)), format!("/event/{}", "é".repeat(5_001))] {
+        let error = classify(&changed(&path, Some(json!(1)))).unwrap_err();
+        assert!(error.ends_with(": name longer than 10000 bytes") && error.len() < 300, "{error}");
+    }
 }
 
 #[test]

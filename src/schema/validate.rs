@@ -5,13 +5,15 @@ use chrono::{DateTime, Utc};
 use jiter::{Jiter, JiterError, Peek};
 
 use super::{
-    MAX_DEPTH, Schema,
-    canonical::Canonical,
+    canonical::{Canonical, Repeated},
     indicator::Indicators,
-    language::{Field, Rule, Type, find},
-    violation::{Violation, kind_of, sanitize},
+    types::{Field, Rule, Schema, Type, find},
+    violation::{MAX_DEPTH, Violation, kind_of, sanitize},
 };
 use crate::{redacted::Redacted, row_id::RowId, time};
+
+/// The longest name of a member, in bytes. Athena's engine fails every query that meets a name of 50,000 characters.
+const MAX_NAME_BYTES: usize = 10_000;
 
 /// A log that fits its schema.
 #[derive(Debug)]
@@ -177,7 +179,15 @@ impl<'t> Walk<'t> {
             if self.depth == 1 && name.get(..2).is_some_and(|start| start.eq_ignore_ascii_case("p_")) {
                 return Err(Violation::new("names that begin with p_ are the lake's own").within(&sanitize(name)));
             }
+            if name.len() > MAX_NAME_BYTES {
+                return Err(Violation::new(format!("name longer than {MAX_NAME_BYTES} bytes")).within(&sanitize(name)));
+            }
             let field = fields.and_then(|fields| find(fields, name));
+            if field.is_none()
+                && let Some(known) = fields.and_then(|fields| find_in_another_case(fields, name))
+            {
+                return Err(Violation::new(format!("is the field {known} in another case")).within(&sanitize(name)));
+            }
             let member = self.canonical.open_member(object, name);
             self.member(field).map_err(|violation| match field {
                 Some(field) => violation.within(&field.name),
@@ -190,9 +200,10 @@ impl<'t> Walk<'t> {
         if let Some(field) = fields.unwrap_or_default().iter().find(is_missing) {
             return Err(Violation::missing().within(&field.name));
         }
-        self.canonical
-            .close_object(object)
-            .map_err(|repeated| Violation::new("repeated member").within(&sanitize(&repeated)))?;
+        self.canonical.close_object(object).map_err(|repeated| match repeated {
+            Repeated::Exactly(name) => Violation::new("repeated member").within(&sanitize(&name)),
+            Repeated::InAnotherCase(name) => Violation::new("repeated member in another case").within(&sanitize(&name)),
+        })?;
         self.depth -= 1;
         Ok(())
     }
@@ -216,6 +227,17 @@ impl<'t> Walk<'t> {
         self.depth += 1;
         if self.depth > MAX_DEPTH { Err(Violation::too_deep()) } else { Ok(()) }
     }
+}
+
+/// The field whose name is `name` in another case. Athena matches names without case, so a query would read the member as
+/// the field, or fail on its type.
+fn find_in_another_case<'f>(fields: &'f [Field], name: &str) -> Option<&'f str> {
+    if name.is_ascii() {
+        let field = fields.iter().find(|field| field.name.eq_ignore_ascii_case(name));
+        return field.map(|field| field.name.as_str());
+    }
+    let lower = name.to_lowercase();
+    fields.iter().find(|field| field.name.to_lowercase() == lower).map(|field| field.name.as_str())
 }
 
 /// Applies a string's rule to its text. Numbers and booleans count as the text that was sent.

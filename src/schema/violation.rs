@@ -4,7 +4,8 @@ use std::fmt;
 
 use jiter::{Jiter, JiterError, JiterErrorType, JsonErrorType, Peek};
 
-use super::DISCRIMINATOR;
+/// How deep a log may be nested. Tracebit's logs go five deep. Engines that read the lake have limits of their own.
+pub(super) const MAX_DEPTH: usize = 64;
 
 /// How many characters of a name or value from outside an error quotes.
 const MAX_QUOTED_CHARS: usize = 64;
@@ -29,12 +30,6 @@ impl Violation {
         Self::new("required, but missing")
     }
 
-    pub(super) fn unknown_discriminator<'n>(found: &str, known: impl Iterator<Item = &'n String>) -> Self {
-        let known: Vec<_> = known.map(String::as_str).collect();
-        Self::new(format!("{} names no log type; known are {}", sanitize(found), known.join(", ")))
-            .within_discriminator()
-    }
-
     pub(super) fn syntax(error: &JiterError, jiter: &Jiter<'_>) -> Self {
         match error.error_type {
             JiterErrorType::JsonError(JsonErrorType::RecursionLimitExceeded) => return Self::too_deep(),
@@ -49,11 +44,7 @@ impl Violation {
     }
 
     pub(super) fn too_deep() -> Self {
-        Self::new(format!("nested deeper than {} levels", super::MAX_DEPTH))
-    }
-
-    pub(super) fn within_discriminator(self) -> Self {
-        DISCRIMINATOR.iter().rev().fold(self, |violation, name| violation.within(name))
+        Self::new(format!("nested deeper than {} levels", MAX_DEPTH))
     }
 
     /// The violation as seen from the object that holds it as member `name`.
