@@ -22,6 +22,17 @@ pub enum SecretSource {
     },
 }
 
+impl SecretSource {
+    /// Reads `TRACEBIT_SECRET` and `TRACEBIT_SECRET_ARN` from the process's environment, and nothing else.
+    ///
+    /// # Errors
+    /// [`ConfigError`] with every mistake that was found.
+    pub fn from_env() -> Result<Self, ConfigError> {
+        let mut vars = Vars { lookup: env_lookup, mistakes: Vec::new() };
+        vars.secret().ok_or(ConfigError(vars.mistakes))
+    }
+}
+
 /// What `p_source_id` and `p_source_label` say.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Source {
@@ -75,7 +86,7 @@ impl Config {
     /// # Errors
     /// [`ConfigError`] with every mistake that was found.
     pub fn from_env() -> Result<Self, ConfigError> {
-        Self::read(|name| env::var_os(name).map(|value| value.into_string().map_err(drop)).transpose())
+        Self::read(env_lookup)
     }
 
     /// Reads variables from `lookup`, which fails for a value that is not UTF-8. An empty value counts as unset.
@@ -105,6 +116,10 @@ impl Config {
             _ => Err(ConfigError(vars.mistakes)),
         }
     }
+}
+
+fn env_lookup(name: &str) -> Result<Option<String>, ()> {
+    env::var_os(name).map(|value| value.into_string().map_err(drop)).transpose()
 }
 
 /// The variables, and the mistakes found in them so far.

@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, de::Error as _};
 /// What an event that is none is told.
 const EXPECTED: &str = "this event is no request to a Lambda function URL (payload format 2.0): expected \
     requestContext.http.method, headers, body and isBase64Encoded; events/ in the project has one of each kind to try, \
-    and `cargo run --example sign -- --event FILE` makes one of any file";
+    and `cargo run -p tracebit-lake-tools -- sign --event FILE` makes one of any file";
 
 /// The HTTP request that an event stands for, its body as the sender's bytes.
 #[derive(Debug)]

@@ -146,7 +146,7 @@ impl Lake {
     /// # Errors
     /// [`InitError`] for what no later attempt can mend.
     pub async fn init(config: Config, sdk: &SdkConfig, metrics: Metrics) -> Result<Self, InitError> {
-        let store = Store::new(sdk, &config);
+        let store = Store::new(sdk, config.bucket, config.path_style);
         let spill = config.spill_queue_url.map(|url| SpillQueue::new(sdk, url));
         let secrets = Secrets::new(sdk, config.secret);
         let schemas = Schemas::embedded()?;

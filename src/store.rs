@@ -23,7 +23,6 @@ use futures_util::{StreamExt as _, stream};
 use tokio::time::{Instant, timeout_at};
 
 use crate::{
-    config::Config,
     lot::Object,
     sdk::{self, Patience},
 };
@@ -62,15 +61,15 @@ pub struct Store {
 }
 
 impl Store {
-    /// A client with this project's time-outs and retries.
+    /// A client with this project's timeouts and retries. S3-compatible servers need `path_style` addresses.
     #[must_use]
-    pub fn new(sdk: &SdkConfig, config: &Config) -> Self {
+    pub fn new(sdk: &SdkConfig, bucket: String, path_style: bool) -> Self {
         let s3 = Builder::from(sdk)
-            .force_path_style(config.path_style)
+            .force_path_style(path_style)
             .retry_partition(sdk::retry_partition())
             .retry_classifier(ConflictIsTransient)
             .build();
-        Self { client: Client::from_conf(s3), bucket: config.bucket.clone() }
+        Self { client: Client::from_conf(s3), bucket }
     }
 
     /// Resolves the credentials and opens, by `until`, the connection that the first `PutObject` will use.

@@ -1,28 +1,21 @@
-//! Reads classification failures and files those that today's schemas know.
-//!
-//! ```text
-//! cargo run --example redrive -- --bucket my-lake --from 2026-11-01T00:00:00Z --dry-run
-//! ```
-//!
-//! Nothing is deleted or overwritten, and what is filed gets the key and the row id that it would have had at once; so it
-//! can be stopped and started again at any time. Credentials and region are the AWS SDK's usual ones.
-#![allow(clippy::print_stdout, reason = "its output is for a person")]
+//! `redrive`: stores the classification failures that today's schemas know.
 
 use std::{
     collections::BTreeMap,
-    error::Error,
+    env,
     time::{Duration, Instant},
 };
 
+use anyhow::{Context as _, Result};
 use aws_sdk_s3::{Client, config::Builder};
 use chrono::{DateTime, TimeDelta, Utc};
-use clap::Parser;
+use clap::Args;
 use comfy_table::{Table, presets::ASCII_MARKDOWN};
 use data_encoding::BASE64;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Deserialize;
 use tracebit_lake::{
-    config::{Config, Source},
+    config::Source,
     key::Prefix,
     lot::{self, Object},
     payload,
@@ -33,22 +26,29 @@ use tracebit_lake::{
     time,
 };
 
-/// Files the classification failures that today's schemas know. Nothing is deleted or overwritten.
-#[derive(Parser)]
-struct Options {
-    /// The lake's bucket.
+/// How long S3 may take for the objects of one failure.
+const STORE_TIME: Duration = Duration::from_mins(1);
+
+/// Store the classification failures that today's schemas know
+///
+/// Reads the failures in the lake and classifies each again. A log that fits a schema now gets the key and the row id that
+/// it would have had at once. Nothing is deleted or overwritten, so the command can be stopped and started again at any
+/// time. Credentials and region are the AWS SDK's usual ones; they need s3:ListBucket, s3:GetObject and s3:PutObject.
+#[derive(Args)]
+pub(crate) struct Options {
+    /// The lake's bucket
     #[arg(long)]
     bucket: String,
-    /// The lake's prefix, as in `LAKE_PREFIX`.
+    /// The lake's prefix, as in LAKE_PREFIX
     #[arg(long, default_value = "", value_parser = prefix)]
     prefix: Prefix,
-    /// Only failures received at this time (RFC 3339) or later.
+    /// Only failures received at this time (RFC 3339) or later
     #[arg(long, value_parser = time::parse)]
     from: Option<DateTime<Utc>>,
-    /// Only failures received before this time (RFC 3339).
+    /// Only failures received before this time (RFC 3339)
     #[arg(long, value_parser = time::parse)]
     to: Option<DateTime<Utc>>,
-    /// Say what would be filed, and file nothing.
+    /// Say what would be stored, and store nothing
     #[arg(long)]
     dry_run: bool,
 }
@@ -68,27 +68,22 @@ struct Failure {
 #[derive(Default)]
 struct Outcomes(BTreeMap<(&'static str, String), usize>);
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn Error>> {
-    let options = Options::parse();
+pub(crate) async fn run(options: &Options) -> Result<()> {
     let schemas = Schemas::embedded()?;
     let sdk = sdk::load().await;
-    let config = config(&options)?;
-    let store = Store::new(&sdk, &config);
-    let client = Client::from_conf(Builder::from(&sdk).force_path_style(config.path_style).build());
+    let path_style = has_endpoint();
+    let store = Store::new(&sdk, options.bucket.clone(), path_style);
+    let client = Client::from_conf(Builder::from(&sdk).force_path_style(path_style).build());
 
-    let keys = keys(&client, &options).await?;
-    let bar = ProgressBar::new(keys.len() as u64)
-        .with_style(ProgressStyle::with_template("{bar:40} {pos} of {len} objects, {eta} left")?);
+    let keys = keys(&client, options).await?;
+    let style = ProgressStyle::with_template("{bar:40} {pos} of {len} objects, {eta} left")?;
+    let bar = ProgressBar::new(keys.len() as u64).with_style(style);
     let mut outcomes = Outcomes::default();
     for key in keys {
-        let object = client.get_object().bucket(&options.bucket).key(&key).send().await?;
-        let lines = object.body.collect().await?.into_bytes();
-        for line in lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-            let failure: Failure = serde_json::from_slice(line).map_err(|error| format!("{key}: {error}"))?;
-            redrive(&failure, &schemas, &store, &options, &mut outcomes)
-                .await
-                .map_err(|error| format!("{key}: {error}"))?;
+        for failure in failures(&client, options, &key).await? {
+            redrive(&failure, &schemas, &store, options, &mut outcomes).await.with_context(|| {
+                format!("stopped at {key}, after which nothing is stored; correct the cause and run the command again")
+            })?;
         }
         bar.inc(1);
     }
@@ -97,16 +92,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The store's part of the function's configuration; a redrive checks no signatures.
-fn config(options: &Options) -> Result<Config, Box<dyn Error>> {
-    Ok(Config::read(|name| {
-        Ok(match name {
-            "LAKE_BUCKET" => Some(options.bucket.clone()),
-            "TRACEBIT_SECRET" => Some("none is needed here".to_owned()),
-            "AWS_ENDPOINT_URL" | "AWS_ENDPOINT_URL_S3" => std::env::var(name).ok(),
-            _ => None,
-        })
-    })?)
+/// Whether the environment names another server than AWS's, which needs path-style addresses.
+fn has_endpoint() -> bool {
+    ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"]
+        .into_iter()
+        .any(|name| env::var_os(name).is_some_and(|value| !value.is_empty()))
 }
 
 fn prefix(text: &str) -> Result<Prefix, String> {
@@ -114,7 +104,7 @@ fn prefix(text: &str) -> Result<Prefix, String> {
 }
 
 /// The keys of the failures' objects in the hours from `--from` to `--to`.
-async fn keys(client: &Client, options: &Options) -> Result<Vec<String>, Box<dyn Error>> {
+async fn keys(client: &Client, options: &Options) -> Result<Vec<String>> {
     let folder = options.prefix.table(FAILURES_TABLE);
     // Keys are in order of time, so listing can begin just before the first hour that counts.
     let first = options.from.map(|from| options.prefix.partition(FAILURES_TABLE, from));
@@ -123,11 +113,25 @@ async fn keys(client: &Client, options: &Options) -> Result<Vec<String>, Box<dyn
     let mut pages = list.into_paginator().send();
     let mut keys = Vec::new();
     while let Some(page) = pages.next().await {
-        let listed = page?.contents.unwrap_or_default();
-        keys.extend(listed.into_iter().filter_map(|object| object.key));
+        let page = page.with_context(|| {
+            format!("cannot list s3://{}/{folder}; check --bucket, the region and the credentials", options.bucket)
+        })?;
+        keys.extend(page.contents.unwrap_or_default().into_iter().filter_map(|object| object.key));
     }
     keys.retain(|key| end.as_ref().is_none_or(|end| key < end));
     Ok(keys)
+}
+
+/// The failures in one object.
+async fn failures(client: &Client, options: &Options, key: &str) -> Result<Vec<Failure>> {
+    let get = client.get_object().bucket(&options.bucket).key(key).send().await;
+    let object = get.with_context(|| format!("cannot read {key}; check the permission s3:GetObject"))?;
+    let lines = object.body.collect().await.with_context(|| format!("cannot read {key}"))?.into_bytes();
+    let lines = lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    lines
+        .map(serde_json::from_slice)
+        .collect::<Result<_, _>>()
+        .with_context(|| format!("{key} does not hold records of classification failures"))
 }
 
 async fn redrive(
@@ -136,8 +140,9 @@ async fn redrive(
     store: &Store,
     options: &Options,
     outcomes: &mut Outcomes,
-) -> Result<(), Box<dyn Error>> {
-    let received = time::parse(&format!("{}Z", failure.p_parse_time.replace(' ', "T")))?;
+) -> Result<()> {
+    let received = time::parse(&format!("{}Z", failure.p_parse_time.replace(' ', "T")))
+        .map_err(|problem| anyhow::anyhow!("p_parse_time: {problem}"))?;
     if options.from.is_some_and(|from| received < from) || options.to.is_some_and(|to| received >= to) {
         return Ok(());
     }
@@ -154,16 +159,15 @@ async fn redrive(
     }
     if options.dry_run {
         for object in logs {
-            outcomes.count("would be filed", object.log_type.unwrap_or_default(), object.count);
+            outcomes.count("would be stored", object.log_type.unwrap_or_default(), object.count);
         }
         return Ok(());
     }
-    let until = (Instant::now() + Duration::from_mins(1)).into();
-    let puts = store.put_all(&mut logs, until).await;
+    let puts = store.put_all(&mut logs, (Instant::now() + STORE_TIME).into()).await;
     for (object, put) in logs.into_iter().zip(puts) {
         let outcome = match put? {
-            Put::Created => "filed",
-            Put::Existed => "filed before",
+            Put::Created => "stored",
+            Put::Existed => "stored before",
         };
         outcomes.count(outcome, object.log_type.unwrap_or_default(), object.count);
     }

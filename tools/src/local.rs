@@ -1,0 +1,83 @@
+//! The function on this machine: the library's own handler in front of an S3 server on a folder.
+
+use std::{
+    fs,
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+    path::Path,
+    time::{Duration, SystemTime},
+};
+
+use anyhow::{Context as _, Result};
+use aws_sdk_s3::config::{Credentials, SharedCredentialsProvider};
+use http::Response;
+use serde_json::Value;
+use tracebit_lake::{
+    config::Config,
+    event::Event,
+    handler::{Invocation, Lake},
+    metrics::Metrics,
+    sdk,
+};
+use tracebit_lake_harness::{
+    DEVELOPMENT_SECRET,
+    s3::{ACCESS_KEY, S3, SECRET_KEY},
+};
+
+/// The bucket of a local lake.
+pub(crate) const BUCKET: &str = "tracebit-lake-local";
+
+/// Any free port of this machine, closed to the network.
+pub(crate) const ANY_PORT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
+/// How long the function may take for a delivery. A folder answers within milliseconds, so a fault shows soon.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// Starts an S3 server on `folder`, with the bucket.
+pub(crate) async fn s3(folder: &Path, address: SocketAddr) -> Result<S3> {
+    check_address(address, "--s3")?;
+    check_folder(folder)?;
+    let s3 = S3::on_folder(folder, address).await;
+    s3.create_bucket(BUCKET);
+    Ok(s3)
+}
+
+/// The function, configured for this S3 server as its environment would configure it.
+pub(crate) async fn lake(s3: &S3) -> Result<Lake> {
+    let endpoint = s3.endpoint();
+    let config = Config::read(|name| {
+        Ok(match name {
+            "LAKE_BUCKET" => Some(BUCKET.to_owned()),
+            "TRACEBIT_SECRET" => Some(DEVELOPMENT_SECRET.to_owned()),
+            "AWS_ENDPOINT_URL_S3" => Some(endpoint.clone()),
+            _ => None,
+        })
+    })?;
+    let credentials = Credentials::new(ACCESS_KEY, SECRET_KEY, None, None, "local");
+    let sdk = sdk::load_for(&endpoint, "us-east-1", SharedCredentialsProvider::new(credentials)).await;
+    Ok(Lake::init(config, &sdk, Metrics::none()).await?)
+}
+
+/// The function's response to an event.
+pub(crate) async fn deliver(lake: &Lake, event: Value) -> Result<Response<String>> {
+    let event: Event = serde_json::from_value(event)?;
+    let invocation = Invocation { request_id: "local".to_owned(), deadline: SystemTime::now() + DEADLINE };
+    Ok(lake.handle(event, invocation).await)
+}
+
+/// Checks that a server can listen here; the servers themselves panic where they cannot.
+pub(crate) fn check_address(address: SocketAddr, option: &str) -> Result<()> {
+    TcpListener::bind(address)
+        .map(drop)
+        .with_context(|| format!("cannot listen on {address}; choose another address with {option}"))
+}
+
+/// Checks that objects can be created, because S3 would retry each of them for seconds.
+fn check_folder(folder: &Path) -> Result<()> {
+    let bucket = folder.join(BUCKET);
+    let advice = || format!("cannot write to {}; choose another folder with --folder", bucket.display());
+    fs::create_dir_all(&bucket).with_context(advice)?;
+    for folder in [folder, &bucket] {
+        tempfile::tempfile_in(folder).with_context(advice)?;
+    }
+    Ok(())
+}
