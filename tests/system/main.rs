@@ -17,7 +17,6 @@ mod lake;
 mod logs;
 mod payloads;
 mod records;
-mod redrive;
 mod requests;
 mod samples;
 mod secrets;
