@@ -8,10 +8,19 @@ mod redrive;
 mod serve;
 mod sign;
 
-use std::{io, path::Path, process::ExitCode};
+use std::{
+    io::{self, IsTerminal as _},
+    path::Path,
+    process::ExitCode,
+};
 
 use clap::{Parser, Subcommand};
-use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::{
+    Layer as _,
+    filter::{LevelFilter, Targets},
+    layer::SubscriberExt as _,
+    util::SubscriberInitExt as _,
+};
 
 /// Tools for those who develop or operate tracebit-lake.
 #[derive(Parser)]
@@ -33,13 +42,7 @@ enum Command {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let tools = Tools::parse();
-    // Standard output belongs to the command; the library's warnings explain a delivery that is not stored.
-    tracing_subscriber::fmt()
-        .with_writer(io::stderr)
-        .with_max_level(LevelFilter::WARN)
-        .with_target(false)
-        .without_time()
-        .init();
+    log_warnings();
     let result = match tools.command {
         Command::Demo(options) => demo::run(&options).await,
         Command::Serve(options) => serve::run(&options).await,
@@ -55,6 +58,18 @@ async fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// The library's warnings explain a delivery that is not stored. Standard output belongs to the command, and the S3
+/// server's own log would show what is sent.
+fn log_warnings() {
+    let layer = tracing_subscriber::fmt::layer()
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
+        .with_target(false)
+        .without_time();
+    let library = Targets::new().with_target("tracebit_lake", LevelFilter::WARN);
+    tracing_subscriber::registry().with(layer.with_filter(library)).init();
 }
 
 /// The project's folder. The tools run through `cargo run`, where the folder of the build is the folder of the sources.

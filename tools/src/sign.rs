@@ -31,7 +31,8 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
     let body = fs::read(&options.file).with_context(|| format!("cannot read {file}"))?;
     let source = SecretSource::from_env()?;
     let secrets = Secrets::new(&sdk::load().await, source);
-    let signature = secrets.sign(&body).await.context("cannot read the secret that TRACEBIT_SECRET_ARN names")?.to_hex();
+    let signature =
+        secrets.sign(&body).await.context("cannot read the secret that TRACEBIT_SECRET_ARN names")?.to_hex();
 
     if options.event {
         let headers = [("content-type", "application/json"), ("x-tracebit-signature-256", signature.as_str())];

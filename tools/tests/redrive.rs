@@ -122,7 +122,8 @@ async fn an_error_is_one_line_with_its_causes_and_what_to_do() {
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{stderr}");
     assert_eq!(stderr.lines().count(), 1, "{stderr}");
-    let expected = "error: cannot list s3://another/classification_failures/; check --bucket, the region and the credentials: ";
+    let expected =
+        "error: cannot list s3://another/classification_failures/; check --bucket, the region and the credentials: ";
     assert!(stderr.starts_with(expected) && stderr.contains("NoSuchBucket"), "{stderr}");
     assert!(!stderr.contains('{'), "a Debug of the error: {stderr}");
 }

@@ -67,7 +67,11 @@ fn a_block_that_is_out_of_date_is_written_anew_and_the_rest_kept() {
 
     let check = generate(&["--check", "--project", folder]);
     assert_eq!(check.status.code(), Some(1));
-    assert!(stderr(&check).starts_with("error: out of date: events/gzip.json, template.yaml; run"), "{}", stderr(&check));
+    assert!(
+        stderr(&check).starts_with("error: out of date: events/gzip.json, template.yaml; run"),
+        "{}",
+        stderr(&check)
+    );
 
     assert!(generate(&["--project", folder]).status.success());
     assert_eq!(fs::read_to_string(&path).unwrap(), file("template.yaml") + "# a last line\n");
@@ -81,7 +85,8 @@ fn a_file_without_its_markers_is_an_error_in_one_line() {
     fs::write(&path, file("template.yaml").replace("# end tables", "# done")).unwrap();
     let output = generate(&["columns", "--project", copy.path().to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(1));
-    let expected = "error: template.yaml has no line with `end tables`, which bounds what is generated; restore that line\n";
+    let expected =
+        "error: template.yaml has no line with `end tables`, which bounds what is generated; restore that line\n";
     assert_eq!(stderr(&output), expected);
 }
 

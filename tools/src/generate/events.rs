@@ -72,7 +72,8 @@ fn event(project: &Path, sample: &Sample) -> Result<File> {
 fn table(samples: &[Sample]) -> String {
     let mut table = "\n| event | what it shows | status | records |\n| --- | --- | --- | --- |\n".to_owned();
     for Sample { name, shows, status, records, violation, .. } in samples {
-        let mut stored = records.iter().map(|(table, count)| format!("{count} `{table}`")).collect::<Vec<_>>().join(", ");
+        let mut stored =
+            records.iter().map(|(table, count)| format!("{count} `{table}`")).collect::<Vec<_>>().join(", ");
         if let Some(violation) = violation {
             let _ = write!(stored, ": `{violation}`");
         }
