@@ -1,6 +1,6 @@
 //! The application: built once at INIT, it turns each delivery into an [`Ingested`]. It knows nothing of HTTP or SQS.
 
-use std::{pin::pin, time::Instant};
+use std::time::Instant;
 
 use aws_config::SdkConfig;
 use futures_util::StreamExt as _;
@@ -149,7 +149,7 @@ impl App {
     ) -> (PayloadReport<'s>, Result<(), StoreError>) {
         let mut result = Ok(());
         let started = Instant::now();
-        let mut puts = pin!(self.store.put_all(batch.objects(&self.prefix), deadline));
+        let mut puts = self.store.put_all(batch.objects(&self.prefix), deadline);
         while let Some(stored) = puts.next().await {
             result = result.and(report.count(stored));
         }

@@ -10,6 +10,17 @@ use crate::{
 /// `MAX_PAYLOAD_BYTES` if it is not set: 16 MiB.
 const DEFAULT_MAX_PAYLOAD_BYTES: usize = 16 * 1024 * 1024;
 
+impl SecretSource {
+    /// Reads `TRACEBIT_SECRET` and `TRACEBIT_SECRET_ARN` from the process's environment, and nothing else.
+    ///
+    /// # Errors
+    /// [`ConfigError`] with every mistake.
+    pub fn from_env() -> Result<Self, ConfigError> {
+        let mut vars = Vars { lookup: env_lookup, mistakes: Vec::new() };
+        vars.secret().ok_or(ConfigError(vars.mistakes))
+    }
+}
+
 /// The configuration, checked.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -54,7 +65,7 @@ impl Config {
     /// # Errors
     /// [`ConfigError`] with every mistake.
     pub fn from_env() -> Result<Self, ConfigError> {
-        Self::read(|name| env::var_os(name).map(|value| value.into_string().map_err(drop)).transpose())
+        Self::read(env_lookup)
     }
 
     /// Reads variables from `lookup`, which fails for a value that is not UTF-8. An empty value counts as unset.
@@ -84,6 +95,10 @@ impl Config {
             _ => Err(ConfigError(vars.mistakes)),
         }
     }
+}
+
+fn env_lookup(name: &str) -> Result<Option<String>, ()> {
+    env::var_os(name).map(|value| value.into_string().map_err(drop)).transpose()
 }
 
 /// The variables, and the mistakes found in them so far.

@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use crate::{
     app::App,
     auth::HEADER,
+    deadline::Deadline,
     delivery::{Delivery, Header},
     ingested::{Ingested, Outcome, PayloadReport},
     invocation::Invocation,
@@ -35,10 +36,7 @@ const EXPECTED: &str = "this event is not a request to a Lambda function URL (pa
 /// Answers one request before the invocation's deadline.
 pub async fn handle(app: &App, event: HttpEvent, invocation: &Invocation) -> ApiGatewayV2httpResponse {
     let started = Instant::now();
-    let ingested = match event.into_delivery(Utc::now()) {
-        Some(delivery) => Some(app.ingest(&delivery, invocation.deadline()).await),
-        None => None,
-    };
+    let ingested = ingest(app, event, invocation.deadline()).await;
     let outcome = ingested.as_ref().map(|ingested| &ingested.outcome);
     if let Some(problem) = outcome.and_then(Outcome::problem) {
         tracing::error!("{problem}");
@@ -56,7 +54,13 @@ pub async fn handle(app: &App, event: HttpEvent, invocation: &Invocation) -> Api
         ingested: ingested.as_ref(),
     };
     metrics::write(&report, app.schemas());
-    ingested.as_ref().map_or_else(method_not_allowed, respond)
+    respond(ingested.as_ref())
+}
+
+/// Stores the delivery that the request makes. `None` if it is not a `POST`.
+pub async fn ingest(app: &App, event: HttpEvent, deadline: Deadline) -> Option<Ingested<'_>> {
+    let delivery = event.into_delivery(Utc::now())?;
+    Some(app.ingest(&delivery, deadline).await)
 }
 
 /// A request to the function URL.
@@ -161,8 +165,10 @@ impl<'de> Deserialize<'de> for Headers {
     }
 }
 
-/// The one table from what became of a delivery to the response.
-fn respond(ingested: &Ingested<'_>) -> ApiGatewayV2httpResponse {
+/// The one table from what became of a request to the response.
+#[must_use]
+pub fn respond(ingested: Option<&Ingested<'_>>) -> ApiGatewayV2httpResponse {
+    let Some(ingested) = ingested else { return method_not_allowed() };
     match (&ingested.outcome, &ingested.payload) {
         (Outcome::Stored, Some(PayloadReport { stored, duplicates, failures, .. })) => {
             response(StatusCode::OK, &json!({"stored": stored, "duplicates": duplicates, "failures": failures}))

@@ -114,11 +114,17 @@ impl fmt::Debug for Signature {
     }
 }
 
-/// A body whose signature verifies. Only [`verify`] makes one, and nothing else can be decoded.
+/// A body whose signature verifies. Only [`verify`] makes one of a delivery, and nothing else can be decoded.
 #[derive(Clone, Copy)]
 pub struct Verified<'a>(&'a [u8]);
 
 impl<'a> Verified<'a> {
+    /// A payload that the lake holds. It was verified before it was stored.
+    #[must_use]
+    pub fn stored(payload: &'a [u8]) -> Self {
+        Self(payload)
+    }
+
     /// The body, as it was sent.
     #[must_use]
     pub fn bytes(self) -> &'a [u8] {

@@ -115,6 +115,14 @@ impl<'s, 't> Batch<'s, 't> {
         batch.finish()
     }
 
+    /// The violations of what fits no schema, each with the number of elements that have it.
+    pub fn failures(&self) -> impl Iterator<Item = (&str, usize)> {
+        self.records.iter().filter_map(|record| match &record.content {
+            Content::Failure { failure, count } => Some((failure.error.as_str(), *count)),
+            Content::Log { .. } => None,
+        })
+    }
+
     /// The objects, each with the body that it will have.
     pub fn objects<'b>(&'b self, prefix: &'b Prefix) -> impl Iterator<Item = Object<'b, 's, 't>> {
         self.ranges().filter_map(move |range| self.object(range, prefix))

@@ -13,7 +13,10 @@ use aws_sdk_s3::{
 };
 use aws_smithy_runtime_api::client::{interceptors::context::InterceptorContext, orchestrator::HttpRequest};
 use data_encoding::BASE64;
-use futures_util::{Stream, StreamExt as _, stream};
+use futures_util::{
+    StreamExt as _,
+    stream::{self, BoxStream},
+};
 
 use super::batch::{Contents, Object};
 use crate::{
@@ -103,15 +106,13 @@ impl Store {
 
     /// Tries to store every object by the deadline. One failure does not stop the others. The results come in the order
     /// of the objects.
-    pub fn put_all<'b, 's, 't: 'b>(
-        &self,
-        objects: impl Iterator<Item = Object<'b, 's, 't>>,
+    pub fn put_all<'b, 's: 'b, 't: 'b>(
+        &'b self,
+        objects: impl Iterator<Item = Object<'b, 's, 't>> + Send + 'b,
         deadline: Deadline,
-    ) -> impl Stream<Item = Stored<'s>>
-    where
-        's: 'b,
-    {
-        stream::iter(objects).map(move |object| self.put(object, deadline)).buffered(CONCURRENCY)
+    ) -> BoxStream<'b, Stored<'s>> {
+        // Boxed, because the compiler cannot tell outside of here that the stream is `Send`.
+        stream::iter(objects.map(move |object| self.put(object, deadline))).buffered(CONCURRENCY).boxed()
     }
 
     async fn put<'s>(&self, object: Object<'_, 's, '_>, deadline: Deadline) -> Stored<'s> {

@@ -26,7 +26,6 @@ mod metrics;
 mod payload;
 mod queue;
 mod record;
-mod redrive;
 mod secrets;
 mod signature;
 mod store;

@@ -16,6 +16,7 @@ pub mod function_url;
 mod json_service;
 pub mod runtime_api;
 pub mod s3;
+pub mod samples;
 pub mod secrets_manager;
 mod server;
 mod socket;

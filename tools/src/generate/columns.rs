@@ -1,22 +1,52 @@
-//! Rewrites what follows from `schemas/` in other files: the tables' columns in `template.yaml`, and the reference of the
-//! tables in `docs/query.md`.
-//!
-//! ```text
-//! cargo run --example columns
-//! ```
-//!
-//! It writes between a line with `begin …` and one with `end …`, and leaves the rest as it is. `tests/template.rs` fails
-//! where a file is not as this would write it.
+//! The Glue tables in `template.yaml`, and the reference of the tables in `docs/query.md`.
 
-use std::{error::Error, fs, path::Path};
+use std::path::Path;
 
-use tracebit_lake::{
-    indicator::Indicator,
-    schema::{Field, Rule, Schema, Schemas, Type},
-};
+use anyhow::Result;
+use tracebit_lake::{Field, Indicator, Rule, Schema, Schemas, Type};
 
-/// The files that have such blocks.
-pub(crate) const FILES: [&str; 2] = ["template.yaml", "docs/query.md"];
+use super::{File, with_block};
+
+/// A log type's Glue table.
+const TABLE: &str = r"
+  <LOGICAL_ID>:
+    Type: AWS::Glue::Table
+    Properties:
+      CatalogId: !Ref AWS::AccountId
+      DatabaseName: !Ref Database
+      TableInput:
+        Name: <NAME>
+        Description: <DESCRIPTION>
+        TableType: EXTERNAL_TABLE
+        PartitionKeys:
+          - {Name: year, Type: int, Comment: Year of p_event_time}
+          - {Name: month, Type: int, Comment: Month of p_event_time}
+          - {Name: day, Type: int, Comment: Day of p_event_time}
+        Parameters:
+          EXTERNAL: 'TRUE'
+          classification: json
+          projection.enabled: 'true'
+          projection.year.type: integer
+          projection.year.range: !Ref ProjectedYears
+          projection.month.type: integer
+          projection.month.range: 1,12
+          projection.month.digits: '2'
+          projection.day.type: integer
+          projection.day.range: 1,31
+          projection.day.digits: '2'
+          storage.location.template: !Sub
+            - s3://${Bucket}/${LakePrefix}<NAME>/year=${!year}/month=${!month}/day=${!day}/
+            - Bucket: !If [MakesBucket, !Ref LakeBucket, !Ref ExistingBucket]
+        StorageDescriptor:
+          Location: !Sub
+            - s3://${Bucket}/${LakePrefix}<NAME>/
+            - Bucket: !If [MakesBucket, !Ref LakeBucket, !Ref ExistingBucket]
+          InputFormat: org.apache.hadoop.mapred.TextInputFormat
+          OutputFormat: org.apache.hadoop.hive.ql.io.HiveIgnoreKeyTextOutputFormat
+          SerdeInfo:
+            SerializationLibrary: org.apache.hive.hcatalog.data.JsonSerDe
+          Columns:
+<COLUMNS>";
 
 /// The standard fields, in the order in which a record has them. Only the two times are written as Hive reads a timestamp.
 const STANDARD_COLUMNS: [Column<'static>; 7] = [
@@ -43,50 +73,35 @@ const INDICATOR_COLUMNS: [Column<'static>; 8] = [
 
 /// Name, type in Hive's words, and comment.
 #[derive(Clone, Copy)]
-pub(crate) struct Column<'a>(pub(crate) &'a str, pub(crate) &'a str, pub(crate) &'a str);
+struct Column<'a>(&'a str, &'a str, &'a str);
 
-fn main() -> Result<(), Box<dyn Error>> {
+pub(super) fn files(project: &Path) -> Result<Vec<File>> {
     let schemas = Schemas::embedded()?;
-    for file in FILES {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
-        let text = fs::read_to_string(&path)?;
-        fs::write(path, rewritten(&text, &schemas)?)?;
-    }
-    Ok(())
-}
-
-/// `text` with every block made anew.
-pub(crate) fn rewritten(text: &str, schemas: &Schemas) -> Result<String, String> {
-    let mut new = String::with_capacity(text.len());
-    let mut lines = text.split_inclusive('\n');
-    while let Some(line) = lines.next() {
-        new += line;
-        if let Some(block) = block_begun_by(line, schemas)? {
-            new += &block;
-            new +=
-                lines.find(|line| line.contains("# end ") || line.contains("<!-- end ")).ok_or("a block has no end")?;
-        }
-    }
-    Ok(new)
-}
-
-/// What belongs below `# begin columns Tracebit.Alert` or `<!-- begin reference … -->`.
-fn block_begun_by(line: &str, schemas: &Schemas) -> Result<Option<String>, String> {
-    let line = line.trim();
-    if line.starts_with("<!-- begin reference") {
-        return Ok(Some(schemas.iter().map(reference).collect::<String>() + "\n"));
-    }
-    let Some(log_type) = line.strip_prefix("# begin columns ") else { return Ok(None) };
-    match schemas.iter().find(|schema| schema.log_type == log_type) {
-        Some(schema) => Ok(Some(glue_columns(schema))),
-        None => Err(format!("no schema has the log type {log_type}")),
-    }
+    let tables = schemas.iter().map(glue_table).collect::<String>() + "\n";
+    let reference = schemas.iter().map(reference).collect::<String>() + "\n";
+    Ok(vec![
+        with_block(project, "template.yaml", "tables", &tables)?,
+        with_block(project, "docs/query.md", "reference", &reference)?,
+    ])
 }
 
 // ------------------------------------------------------------------------------------------------ template.yaml
 
 /// How far the columns are indented in the template.
 const INDENT: &str = "            ";
+
+fn glue_table(schema: &Schema) -> String {
+    TABLE
+        .replace("<LOGICAL_ID>", &logical_id(&schema.log_type))
+        .replace("<NAME>", &schema.table)
+        .replace("<DESCRIPTION>", &yaml_text(&schema.description))
+        .replace("<COLUMNS>", &glue_columns(schema))
+}
+
+/// `TracebitAlertTable` for `Tracebit.Alert`: CloudFormation's logical ids have letters and digits alone.
+fn logical_id(log_type: &str) -> String {
+    log_type.chars().filter(char::is_ascii_alphanumeric).chain("Table".chars()).collect()
+}
 
 fn glue_columns(schema: &Schema) -> String {
     let own = schema.fields.iter().map(|field| {
@@ -99,7 +114,7 @@ fn glue_columns(schema: &Schema) -> String {
 }
 
 /// The columns of what the function adds to a log.
-pub(crate) fn columns_added_to(schema: &Schema) -> impl Iterator<Item = Column<'static>> {
+fn columns_added_to(schema: &Schema) -> impl Iterator<Item = Column<'static>> {
     let indicators =
         if schema.fields.iter().any(|field| has_indicator(&field.rule)) { &INDICATOR_COLUMNS[..] } else { &[] };
     STANDARD_COLUMNS.iter().chain(indicators).copied()
@@ -149,8 +164,8 @@ fn yaml_text(text: &str) -> String {
 // ------------------------------------------------------------------------------------------------ docs/query.md
 
 fn reference(schema: &Schema) -> String {
-    let Schema { log_type, description, version, fields } = schema;
-    let (table, rows) = (schema.table(), rows("", fields));
+    let Schema { log_type, table, description, version, fields, .. } = schema;
+    let rows = rows("", fields);
     format!(
         "\n### {table}\n\n{description} Log type `{log_type}`, version {version}.\n\n\
          | column | type | required | meaning | indicator |\n| --- | --- | --- | --- | --- |\n{rows}"

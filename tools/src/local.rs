@@ -1,0 +1,88 @@
+//! The function on this machine: the library's own handler in front of an S3 server on a folder.
+
+use std::{
+    fs,
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+    path::Path,
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result};
+use aws_sdk_s3::config::{Credentials, SharedCredentialsProvider};
+use serde_json::Value;
+use tracebit_lake::{App, Config, Deadline, HttpEvent, load_aws_config_for, webhook};
+use tracebit_lake_harness::{
+    DEVELOPMENT_SECRET,
+    s3::{ACCESS_KEY, S3, SECRET_KEY},
+};
+
+/// The bucket of a local lake.
+pub(crate) const BUCKET: &str = "tracebit-lake-local";
+
+/// Any free port of this machine, closed to the network.
+pub(crate) const ANY_PORT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
+/// How long the function may take for a delivery. A folder answers within milliseconds, so a fault shows soon.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// Starts an S3 server on `folder`, with the bucket.
+pub(crate) async fn s3(folder: &Path, address: SocketAddr) -> Result<S3> {
+    check_address(address, "--s3")?;
+    check_folder(folder)?;
+    let s3 = S3::on_folder(folder, address).await;
+    s3.create_bucket(BUCKET);
+    Ok(s3)
+}
+
+/// The function, configured for this S3 server as its environment would configure it.
+pub(crate) async fn app(s3: &S3) -> Result<App> {
+    let endpoint = s3.endpoint();
+    let config = Config::read(|name| {
+        Ok(match name {
+            "LAKE_BUCKET" => Some(BUCKET.to_owned()),
+            "TRACEBIT_SECRET" => Some(DEVELOPMENT_SECRET.to_owned()),
+            "AWS_ENDPOINT_URL_S3" => Some(endpoint.clone()),
+            _ => None,
+        })
+    })?;
+    let credentials = Credentials::new(ACCESS_KEY, SECRET_KEY, None, None, "local");
+    let sdk = load_aws_config_for(&endpoint, "us-east-1", SharedCredentialsProvider::new(credentials)).await;
+    Ok(App::init(config, &sdk).await?)
+}
+
+/// The function's response to an event, as Lambda's Runtime API gets it.
+pub(crate) async fn deliver(app: &App, event: Value) -> Result<Value> {
+    let event: HttpEvent = serde_json::from_value(event)?;
+    let ingested = webhook::ingest(app, event, Deadline::after(DEADLINE)).await;
+    if let Some(problem) = ingested.as_ref().and_then(|ingested| ingested.outcome.problem()) {
+        eprintln!("  {problem}");
+    }
+    Ok(serde_json::to_value(webhook::respond(ingested.as_ref()))?)
+}
+
+/// Status and body of a response.
+pub(crate) fn parts(response: &Value) -> (u64, &str) {
+    let member = |name| response.get(name);
+    (
+        member("statusCode").and_then(Value::as_u64).unwrap_or_default(),
+        member("body").and_then(Value::as_str).unwrap_or_default(),
+    )
+}
+
+/// Checks that a server can listen here; the servers themselves panic where they cannot.
+pub(crate) fn check_address(address: SocketAddr, option: &str) -> Result<()> {
+    TcpListener::bind(address)
+        .map(drop)
+        .with_context(|| format!("cannot listen on {address}; choose another address with {option}"))
+}
+
+/// Checks that objects can be created, because S3 would retry each of them for seconds.
+fn check_folder(folder: &Path) -> Result<()> {
+    let bucket = folder.join(BUCKET);
+    let advice = || format!("cannot write to {}; choose another folder with --folder", bucket.display());
+    fs::create_dir_all(&bucket).with_context(advice)?;
+    for folder in [folder, &bucket] {
+        tempfile::tempfile_in(folder).with_context(advice)?;
+    }
+    Ok(())
+}

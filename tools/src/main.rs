@@ -1,0 +1,78 @@
+//! One command-line tool for those who develop or operate tracebit-lake.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "its output is for a person")]
+
+mod demo;
+mod generate;
+mod local;
+mod redrive;
+mod serve;
+mod sign;
+
+use std::{
+    io::{self, IsTerminal as _},
+    path::Path,
+    process::ExitCode,
+};
+
+use clap::{Parser, Subcommand};
+use tracing_subscriber::{
+    Layer as _,
+    filter::{LevelFilter, Targets},
+    layer::SubscriberExt as _,
+    util::SubscriberInitExt as _,
+};
+
+/// Tools for those who develop or operate tracebit-lake.
+#[derive(Parser)]
+#[command(version, arg_required_else_help = true)]
+struct Tools {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Demo(demo::Options),
+    Serve(serve::Options),
+    Sign(sign::Options),
+    Redrive(redrive::Options),
+    Generate(generate::Options),
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let tools = Tools::parse();
+    log_warnings();
+    let result = match tools.command {
+        Command::Demo(options) => demo::run(&options).await,
+        Command::Serve(options) => serve::run(&options).await,
+        Command::Sign(options) => sign::run(&options).await,
+        Command::Redrive(options) => redrive::run(&options).await,
+        Command::Generate(options) => generate::run(&options),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // The causes in one line: a `Debug` of an AWS error fills a screen.
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The library's warnings explain a delivery that is not stored. Standard output belongs to the command, and the S3
+/// server's own log would show what is sent.
+fn log_warnings() {
+    let layer = tracing_subscriber::fmt::layer()
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
+        .with_target(false)
+        .without_time();
+    let library = Targets::new().with_target("tracebit_lake", LevelFilter::WARN);
+    tracing_subscriber::registry().with(layer.with_filter(library)).init();
+}
+
+/// The project's folder. The tools run through `cargo run`, where the folder of the build is the folder of the sources.
+fn project() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+}

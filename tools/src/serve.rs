@@ -1,0 +1,102 @@
+//! `serve`: a function URL and an S3 server on this machine.
+
+use std::{fs, net::SocketAddr, path::PathBuf, sync::Arc};
+
+use anyhow::{Context as _, Result};
+use clap::{Args, CommandFactory as _, error::ErrorKind};
+use serde_json::{Value, json};
+use tracebit_lake::{App, Secret};
+use tracebit_lake_harness::{
+    DEVELOPMENT_SECRET,
+    function_url::FunctionUrl,
+    s3::{ACCESS_KEY, S3, SECRET_KEY},
+};
+
+use crate::{Tools, local, project};
+
+const SAMPLE: &str = "events/logs/alert-aws.json";
+
+/// Take deliveries on this machine and store them in a folder
+///
+/// Starts a URL that takes deliveries as the deployed function does, and an S3 server on a folder. It needs no AWS account
+/// and no Docker. The secret and the keys are the published ones of the development mode, so both servers are meant for
+/// this machine alone.
+#[derive(Args)]
+pub(crate) struct Options {
+    /// The folder that holds the lake
+    #[arg(long, default_value = "lake")]
+    folder: PathBuf,
+    /// Where deliveries are taken; port 0 takes a free one
+    #[arg(long, default_value = "127.0.0.1:9001")]
+    listen: SocketAddr,
+    /// Where the S3 server listens; port 0 takes a free one
+    ///
+    /// `sam local` runs the function in Docker, which cannot reach 127.0.0.1: it needs `--s3 0.0.0.0:9000 --allow-network`.
+    #[arg(long, default_value = "127.0.0.1:9000")]
+    s3: SocketAddr,
+    /// Allow addresses that the network can reach, although everybody knows the keys and the secret
+    #[arg(long)]
+    allow_network: bool,
+}
+
+pub(crate) async fn run(options: &Options) -> Result<()> {
+    for (option, address) in [("--s3", options.s3), ("--listen", options.listen)] {
+        check_network(option, address, options.allow_network);
+    }
+    local::check_address(options.listen, "--listen")?;
+    let s3 = local::s3(&options.folder, options.s3).await?;
+    let app = Arc::new(local::app(&s3).await?);
+    let url = FunctionUrl::start(options.listen, move |event| {
+        let app = Arc::clone(&app);
+        async move { answer(&app, event).await }
+    })
+    .await;
+    print_usage(&s3, &url.endpoint())?;
+    Ok(tokio::signal::ctrl_c().await?)
+}
+
+/// A published key protects nothing, so only the machine itself may reach it unless the user asks for more.
+fn check_network(option: &str, address: SocketAddr, allowed: bool) {
+    if address.ip().is_loopback() {
+        return;
+    }
+    if !allowed {
+        let problem = format!(
+            "{option} {address} opens a server with published keys to the network; \
+             use 127.0.0.1, or add --allow-network if you trust everybody on the network"
+        );
+        Tools::command().error(ErrorKind::ValueValidation, problem).exit();
+    }
+    eprintln!("warning: {option} {address} is open to the network, and everybody knows the keys and the secret");
+}
+
+/// Prints what came of a delivery, and returns the response that AWS would send.
+async fn answer(app: &App, event: Value) -> Value {
+    let response = local::deliver(app, event).await.unwrap_or_else(|error| {
+        println!("  the event is not a request: {error:#}");
+        json!({"statusCode": 502})
+    });
+    let (status, body) = local::parts(&response);
+    println!("  {status} {body}");
+    response
+}
+
+fn print_usage(s3: &S3, url: &str) -> Result<()> {
+    let body = fs::read(project().join(SAMPLE)).with_context(|| SAMPLE.to_owned())?;
+    let signature = Secret::new(DEVELOPMENT_SECRET)?.sign(&body).to_hex();
+    println!("Deliveries   {url}");
+    println!("Secret       {DEVELOPMENT_SECRET}");
+    println!("Lake         {}", s3.folder().join(local::BUCKET).display());
+    println!(
+        "S3           {} (bucket {}, access key {ACCESS_KEY}, secret key {SECRET_KEY})",
+        s3.endpoint(),
+        local::BUCKET
+    );
+    println!("\nTry it from another terminal, in the project's folder:\n");
+    println!("  curl -w '\\n' --data-binary @{SAMPLE} -H 'Content-Type: application/json' \\");
+    println!("    -H 'X-Tracebit-Signature-256: {signature}' {url}\n");
+    println!("Sign any other file:\n");
+    println!("  TRACEBIT_SECRET={DEVELOPMENT_SECRET} cargo run -p tracebit-lake-tools -- sign FILE\n");
+    println!("Stop with Ctrl-C. Deliveries:");
+    Ok(())
+}

@@ -1,0 +1,171 @@
+//! `template.yaml`, `docs/query.md` and `events/` say what `schemas/`, the records and the list of samples say.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "the helpers of a test may panic, as the tests do")]
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+use serde_json::{Map, Value, json};
+use tracebit_lake::{Batch, Prefix, ReceiveContext, Schemas, Source, Table, elements, parse_time, probe};
+use tracebit_lake_harness::samples;
+
+fn project() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn file(name: &str) -> String {
+    fs::read_to_string(project().join(name)).unwrap()
+}
+
+fn generate(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_tracebit-lake-tools")).arg("generate").args(arguments).output().unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// A copy of what `generate` reads and writes.
+fn copy() -> tempfile::TempDir {
+    let copy = tempfile::tempdir().unwrap();
+    for folder in ["docs", "events", "events/logs"] {
+        fs::create_dir(copy.path().join(folder)).unwrap();
+        for entry in fs::read_dir(project().join(folder)).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_file() {
+                fs::copy(&path, copy.path().join(folder).join(path.file_name().unwrap())).unwrap();
+            }
+        }
+    }
+    fs::copy(project().join("template.yaml"), copy.path().join("template.yaml")).unwrap();
+    copy
+}
+
+#[test]
+fn generated_files_are_up_to_date() {
+    let output = generate(&["--check"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+}
+
+#[test]
+fn a_block_that_is_out_of_date_is_written_anew_and_the_rest_kept() {
+    let copy = copy();
+    let path = copy.path().join("template.yaml");
+    let outdated = file("template.yaml").replace("- Name: is_healthy", "- Name: was_healthy") + "# a last line\n";
+    fs::write(&path, outdated).unwrap();
+    fs::remove_file(copy.path().join("events/gzip.json")).unwrap();
+    let folder = copy.path().to_str().unwrap();
+
+    let check = generate(&["--check", "--project", folder]);
+    assert_eq!(check.status.code(), Some(1));
+    assert!(
+        stderr(&check).starts_with("error: out of date: events/gzip.json, template.yaml; run"),
+        "{}",
+        stderr(&check)
+    );
+
+    assert!(generate(&["--project", folder]).status.success());
+    assert_eq!(fs::read_to_string(&path).unwrap(), file("template.yaml") + "# a last line\n");
+    assert_eq!(fs::read_to_string(copy.path().join("events/gzip.json")).unwrap(), file("events/gzip.json"));
+}
+
+#[test]
+fn a_file_without_its_markers_is_an_error_in_one_line() {
+    let copy = copy();
+    let path = copy.path().join("template.yaml");
+    fs::write(&path, file("template.yaml").replace("# end tables", "# done")).unwrap();
+    let output = generate(&["columns", "--project", copy.path().to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1));
+    let expected =
+        "error: template.yaml has no line with `end tables`, which bounds what is generated; restore that line\n";
+    assert_eq!(stderr(&output), expected);
+}
+
+#[test]
+fn an_event_that_is_not_listed_is_an_error() {
+    let copy = copy();
+    fs::write(copy.path().join("events/other.json"), "{}").unwrap();
+    let output = generate(&["--project", copy.path().to_str().unwrap()]);
+    assert_eq!(stderr(&output), "error: events/other.json is not in events/samples.yml; list it or delete it\n");
+}
+
+#[test]
+fn every_log_type_has_a_table_and_a_sample() {
+    let template = file("template.yaml");
+    let samples = samples::read(&project()).unwrap();
+    for schema in Schemas::embedded().unwrap().iter() {
+        let line = format!("Name: {}", schema.table);
+        assert_eq!(template.lines().filter(|found| found.trim() == line).count(), 1, "{line}");
+        assert!(samples.iter().any(|sample| sample.records.contains_key(&schema.table)), "{}", schema.log_type);
+    }
+}
+
+/// The names of a record's members.
+fn members(line: &[u8]) -> BTreeSet<String> {
+    serde_json::from_slice::<Map<String, Value>>(line).unwrap().into_iter().map(|(name, _)| name).collect()
+}
+
+/// The names of a table's columns in the template.
+fn columns(table: &str) -> BTreeSet<String> {
+    let template = file("template.yaml");
+    let (_, table) = template.split_once(&format!("        Name: {table}\n")).unwrap();
+    let (_, columns) = table.split_once("Columns:\n").unwrap();
+    let lines = columns.lines().take_while(|line| !line.is_empty());
+    lines.filter_map(|line| line.trim().strip_prefix("- Name: ")).map(str::to_owned).collect()
+}
+
+/// The records that the function makes of a payload from a source that has a name, by table.
+fn records(payload: &[u8]) -> Vec<(String, BTreeSet<String>)> {
+    let schemas = Schemas::embedded().unwrap();
+    let source = Source { id: Some("id".to_owned()), label: "label".to_owned() };
+    let context = ReceiveContext { received: parse_time("2026-11-22T10:20:30Z").unwrap(), source: &source };
+    let batch = Batch::build(elements(payload, probe), &schemas, context);
+    batch
+        .objects(&Prefix::default())
+        .map(|object| (object.contents.table.name().to_owned(), members(&object.body())))
+        .collect()
+}
+
+#[test]
+fn the_function_adds_no_member_without_a_column() {
+    for sample in samples::read(&project()).unwrap() {
+        for (table, members) in records(&sample.payload(&project()).unwrap()) {
+            let columns = columns(&table);
+            for name in members.iter().filter(|name| name.starts_with("p_")) {
+                assert!(columns.contains(name), "{}: {name}", sample.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn every_column_that_the_function_fills_can_be_filled() {
+    let alert = json!({
+        "discriminator": {"type": "tracebit_alert_log"},
+        "id": "1",
+        "alert_id": "2",
+        "timestamp": "2026-11-22T10:00:00Z",
+        "tracebit_portal_url": "https://portal.example.com/alerts/2",
+        "canary": {"aws": {"arn": "arn:aws:ec2:eu-west-1:111122223333:instance/i-0abc"}},
+        "canary_credential": {"aws": {"access_key_id": "AKIAIOSFODNN7EXAMPLE"}},
+        "principal": {
+            "id": "AIDA1",
+            "aws": {"arn": "arn:aws:sts::111122223333:assumed-role/admin/eve@example.com", "username": "eve"},
+        },
+        "event": {"request": {"ip": "192.0.2.1"}},
+    });
+    let [(_, record)] = records(alert.to_string().as_bytes()).try_into().unwrap();
+    let empty: Vec<_> =
+        columns("tracebit_alert").into_iter().filter(|name| name.starts_with("p_") && !record.contains(name)).collect();
+    assert!(empty.is_empty(), "{empty:?}");
+}
+
+#[test]
+fn a_classification_failure_has_the_columns_of_its_table() {
+    let bad = r#"{"discriminator":{"type":"health_check"}}"#;
+    let [(table, record)] = records(bad.as_bytes()).try_into().unwrap();
+    assert_eq!((table.as_str(), record), (Table::Failures.name(), columns(Table::Failures.name())));
+}
