@@ -42,7 +42,8 @@ fn a_folder_that_cannot_be_written_is_an_error_at_once() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let file = file.path().to_str().unwrap();
     // Nobody can create a file in /proc, not even root.
-    for folder in if cfg!(target_os = "linux") { &[file, "/proc/self"][..] } else { &[file] } {
+    let folders = if cfg!(target_os = "linux") { vec![file, "/proc/self"] } else { vec![file] };
+    for folder in folders {
         let started = Instant::now();
         let output = run(&["demo", "--folder", folder]);
         assert_eq!(output.status.code(), Some(1));
