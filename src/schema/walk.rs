@@ -606,7 +606,7 @@ mod tests {
     #[test]
     fn an_unknown_discriminator_is_answered_with_all_that_are_known() {
         let schemas = Schemas::embedded().unwrap();
-        let mut known: Vec<_> = schemas.iter().flat_map(|schema| schema.discriminators()).cloned().collect();
+        let mut known: Vec<_> = schemas.iter().flat_map(crate::schema::Schema::discriminators).cloned().collect();
         known.sort();
         let expected = format!("discriminator.type: other\\n names no log type; known are {}", known.join(", "));
         assert_eq!(classify(&changed("/discriminator/type", Some(json!("other\n")))), Err(expected));

@@ -33,13 +33,13 @@ const STORE_TIME: Duration = Duration::from_mins(1);
 ///
 /// Reads the failures in the lake and classifies each again. A log that fits a schema now gets the key and the row id that
 /// it would have had at once. Nothing is deleted or overwritten, so the command can be stopped and started again at any
-/// time. Credentials and region are the AWS SDK's usual ones; they need s3:ListBucket, s3:GetObject and s3:PutObject.
+/// time. Credentials and region are the AWS SDK's usual ones; they need `s3:ListBucket`, `s3:GetObject` and `s3:PutObject`.
 #[derive(Args)]
 pub(crate) struct Options {
     /// The lake's bucket
     #[arg(long)]
     bucket: String,
-    /// The lake's prefix, as in LAKE_PREFIX
+    /// The lake's prefix, as in `LAKE_PREFIX`
     #[arg(long, default_value = "", value_parser = prefix)]
     prefix: Prefix,
     /// Only failures received at this time (RFC 3339) or later
