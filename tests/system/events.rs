@@ -12,7 +12,7 @@ fn records(lake: &TestLake) -> BTreeMap<String, usize> {
     let mut records = BTreeMap::new();
     for (key, body) in lake.objects() {
         let table = key.split('/').next().unwrap().to_owned();
-        *records.entry(table).or_default() += body.iter().filter(|byte| **byte == b'\n').count();
+        *records.entry(table).or_default() += String::from_utf8(body).unwrap().lines().count();
     }
     records
 }

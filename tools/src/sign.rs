@@ -10,18 +10,15 @@ use tracebit_lake_harness::function_url;
 /// Sign a file as Tracebit would, to try a function by hand
 ///
 /// Prints the signature header of the file and a curl command that delivers it, or with --event a whole function-URL event.
-/// The secret is TRACEBIT_SECRET, or the secret in Secrets Manager that TRACEBIT_SECRET_ARN names:
-///
-///   TRACEBIT_SECRET_ARN=arn:aws:secretsmanager:… tracebit-lake-tools sign events/logs/alert-aws.json
+/// The secret is `TRACEBIT_SECRET`, or the secret in Secrets Manager that `TRACEBIT_SECRET_ARN` names.
 #[derive(Args)]
-#[command(verbatim_doc_comment)]
 pub(crate) struct Options {
     /// The file whose bytes are the body, such as events/logs/alert-aws.json
     file: PathBuf,
     /// Print an event for the Lambda console's Test tab and for `sam local invoke`
     #[arg(long)]
     event: bool,
-    /// Where the curl command delivers to: the stack's WebhookUrl, or the URL that `serve` prints
+    /// Where the curl command delivers to: the stack's `WebhookUrl`, or the URL that `serve` prints
     #[arg(long, default_value = "http://127.0.0.1:9001/")]
     url: String,
 }

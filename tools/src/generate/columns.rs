@@ -98,7 +98,7 @@ fn glue_table(schema: &Schema) -> String {
         .replace("<COLUMNS>", &glue_columns(schema))
 }
 
-/// `TracebitAlertTable` for `Tracebit.Alert`: CloudFormation's logical ids have letters and digits alone.
+/// `TracebitAlertTable` for `Tracebit.Alert`: a logical id has only letters and digits.
 fn logical_id(log_type: &str) -> String {
     log_type.chars().filter(char::is_ascii_alphanumeric).chain("Table".chars()).collect()
 }

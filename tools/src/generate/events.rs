@@ -28,9 +28,10 @@ pub(super) fn files(project: &Path) -> Result<Vec<File>> {
 fn check_listed(project: &Path, samples: &[Sample]) -> Result<()> {
     let listed: BTreeSet<_> = samples.iter().map(|sample| format!("{}.json", sample.name)).collect();
     for entry in fs::read_dir(project.join("events")).context("cannot read events/")? {
-        let name = entry?.file_name().to_string_lossy().into_owned();
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
         ensure!(
-            !name.ends_with(".json") || listed.contains(&name),
+            path.extension().is_none_or(|ending| ending != "json") || listed.contains(&*name),
             "events/{name} is not in {}; list it or delete it",
             samples::FILE
         );
