@@ -60,7 +60,7 @@ const STANDARD_COLUMNS: [Column<'static>; 7] = [
 ];
 
 /// The indicators, for log types that have any.
-const INDICATOR_COLUMNS: [Column<'static>; 8] = [
+const INDICATOR_COLUMNS: [Column<'static>; 9] = [
     Column("p_any_ip_addresses", "array<string>", "IP addresses that the log names"),
     Column("p_any_domain_names", "array<string>", "Domain names that the log names"),
     Column("p_any_aws_account_ids", "array<string>", "AWS accounts that the log names"),
@@ -69,6 +69,7 @@ const INDICATOR_COLUMNS: [Column<'static>; 8] = [
     Column("p_any_actor_ids", "array<string>", "Principals that the log names"),
     Column("p_any_usernames", "array<string>", "User names that the log names"),
     Column("p_any_emails", "array<string>", "E-mail addresses that the log names"),
+    Column("p_any_trace_ids", "array<string>", "Access keys and event ids that the log names"),
 ];
 
 /// Name, type in Hive's words, and comment.
