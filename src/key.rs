@@ -1,4 +1,4 @@
-//! Where an object lies: `{prefix}{table}/year=YYYY/month=MM/day=DD/hour=HH/{YYYYMMDDTHHMMSSZ}-{id}.json`, all in UTC.
+//! Where an object lies: `{prefix}{table}/day=YYYY-MM-DD/hour=HH/{YYYYMMDDTHHMMSSZ}-{id}.json`, all in UTC.
 //!
 //! Nothing of a log's text gets into a key but its event time: tables come from the schemas, ids are digests.
 
@@ -47,7 +47,7 @@ impl Prefix {
     /// What the keys of a table and hour have in common.
     #[must_use]
     pub fn partition(&self, table: &str, time: DateTime<Utc>) -> String {
-        format!("{}{}/", self.table(table), time.format("year=%Y/month=%m/day=%d/hour=%H"))
+        format!("{}{}/", self.table(table), time.format("day=%Y-%m-%d/hour=%H"))
     }
 
     /// What the keys of a table have in common.
@@ -70,9 +70,9 @@ mod tests {
         let id = RowId::of("t", b"c");
         assert_eq!(
             Prefix::new("logs/tracebit").unwrap().key("tracebit_alert", time, id),
-            format!("logs/tracebit/tracebit_alert/year=0987/month=01/day=02/hour=03/09870102T030405Z-{id}.json")
+            format!("logs/tracebit/tracebit_alert/day=0987-01-02/hour=03/09870102T030405Z-{id}.json")
         );
-        assert!(Prefix::default().key("tracebit_alert", time, id).starts_with("tracebit_alert/year="));
+        assert!(Prefix::default().key("tracebit_alert", time, id).starts_with("tracebit_alert/day="));
     }
 
     #[test]
@@ -102,8 +102,8 @@ mod tests {
                 prop_assert!(!["", ".", ".."].contains(&segment), "{}", key);
             }
             prop_assert!(key.len() <= 1024);
-            let (_, hive) = key.split_once("/year=").unwrap();
-            prop_assert_eq!(hive.len(), "0000/month=00/day=00/hour=00/00000000T000000Z-.json".len() + 32);
+            let (_, hive) = key.split_once("/day=").unwrap();
+            prop_assert_eq!(hive.len(), "0000-00-00/hour=00/00000000T000000Z-.json".len() + 32);
         }
     }
 }
