@@ -233,7 +233,7 @@ def broken(random, text):
     return random.choice(
         [
             data[:at],
-            data + b",",
+            data + b"]",
             data.replace(b'"', b"'"),
             data.replace(b": ", b": NaN, ", 1),
             data[:at] + b"\xff" + data[at:],

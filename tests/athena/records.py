@@ -3,8 +3,8 @@
 The fields to expect come from schemas/, not from the template's columns, so a column that lacks one is found.
 """
 
+import collections
 import json
-import pathlib
 import re
 
 import yaml
@@ -30,17 +30,27 @@ def parsed(line):
     return json.loads(line, parse_int=Number, parse_float=Number)
 
 
+def by_identity(records):
+    """Records as (path, record), by path, row id, and how often both came before: a payload can hold a failure twice."""
+    seen = collections.Counter()
+    identified = {}
+    for path, record in records:
+        identity = path, record["p_row_id"]
+        identified[*identity, seen[identity]] = record
+        seen[identity] += 1
+    return identified
+
+
 def stored(s3, table):
-    """The records of a table, by the object that holds them and by their row id."""
-    records = {}
+    """The records of a table."""
+    records = []
     for page in s3.get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=f"{PREFIX}{table}/"):
         for item in page.get("Contents", []):
             key = item["Key"]
             # Not splitlines, which also splits at separators that JSON does not escape.
             for line in s3.get_object(Bucket=BUCKET, Key=key)["Body"].read().decode().removesuffix("\n").split("\n"):
-                record = parsed(line)
-                records[f"s3://{BUCKET}/{key}", record["p_row_id"]] = record
-    return records
+                records.append((f"s3://{BUCKET}/{key}", parsed(line)))
+    return by_identity(records)
 
 
 def day_of(path):
@@ -126,10 +136,9 @@ def differences(table, table_input, records, rows):
     """Where the rows that were read are not the records that are stored: one line for each."""
     types = {each["Name"]: each["Type"] for each in table_input["StorageDescriptor"]["Columns"]}
     types |= {each["Name"]: each["Type"] for each in table_input["PartitionKeys"]}
-    read = {(row["path"], row["p_row_id"]): row for row in rows}
-    found = [f"{path} {row_id}: read {count} times" for (path, row_id), count in repeated(rows).items()]
-    found += [f"{path} {row_id}: stored, but not read" for path, row_id in records.keys() - read.keys()]
-    found += [f"{path} {row_id}: read, but not stored" for path, row_id in read.keys() - records.keys()]
+    read = by_identity((row["path"], row) for row in rows)
+    found = [f"{path}: {row_id} is stored, but not read" for path, row_id, _ in records.keys() - read.keys()]
+    found += [f"{path}: {row_id} is read, but not stored" for path, row_id, _ in read.keys() - records.keys()]
     for key in records.keys() & read.keys():
         wanted = expected(table, key[0], records[key])
         for name in types.keys() | wanted.keys():
@@ -137,11 +146,3 @@ def differences(table, table_input, records, rows):
             if column != wanted.get(name):
                 found.append(f"{key[0]}: {name} is read as {column!r:.300}, but stored as {wanted.get(name)!r:.300}")
     return found
-
-
-def repeated(rows):
-    counts = {}
-    for row in rows:
-        key = row["path"], row["p_row_id"]
-        counts[key] = counts.get(key, 0) + 1
-    return {key: count for key, count in counts.items() if count > 1}

@@ -114,7 +114,15 @@ class Athena:
 
     def __init__(self, port):
         self.connection = trino.dbapi.connect(
-            host=HOST, port=port, user="analyst", catalog="awsdatacatalog", schema=DATABASE, timezone="UTC"
+            host=HOST,
+            port=port,
+            user="analyst",
+            catalog="awsdatacatalog",
+            schema=DATABASE,
+            timezone="UTC",
+            max_attempts=1,
+            # A timestamp as text, because Python has no year 0.
+            legacy_primitive_types=True,
         )
 
     def rows(self, query, *parameters):
@@ -237,6 +245,8 @@ class Lambda:
 
         self.server = http.server.ThreadingHTTPServer((HOST, 0), RuntimeApi)
         self.server.daemon_threads = True
+        # The function ends while it waits for an invocation, which is an error to this server alone.
+        self.server.handle_error = lambda *_: None
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
     def invoke(self, event):
