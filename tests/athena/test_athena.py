@@ -75,10 +75,7 @@ def with_members(text):
 # A log of each strange kind, and whether it fits its schema.
 STRANGE = {
     "another name in capitals beside it": (with_members('"EVENT": {"request": {"ip": "192.0.2.66"}}'), False),
-    "another name in capitals beside it, in a struct": (
-        with_members('"a": {"b": 1, "B": 2}'),
-        False,
-    ),
+    "another name in capitals beside it, in an unknown object": (with_members('"a": {"b": 1, "B": 2}'), False),
     "a name in another case": (json.dumps(alert(NOW)).replace('"severity"', '"sEVERITY"'), False),
     "a name in another case with a value of another type": (
         json.dumps(alert(NOW, canary_credential={"aWs": {"access_key_id": []}})),
@@ -91,7 +88,11 @@ STRANGE = {
     "a number of 2,000 digits": (json.dumps(alert(NOW)).replace('"High"', "9" * 2000), True),
     "half a surrogate pair": (json.dumps(alert(NOW, message="\ud83d")), True),
     "an unknown name": (with_members('"unknown": {"kept": [null, true, "\\u0000"]}'), True),
-    "a name that Hive gives to columns": (with_members('"_col0": "x", "_col3": ["y"]'), True),
+    # Hive reads them as the columns of these numbers.
+    "a name that Hive gives to a column": (with_members('"_col0": "x"'), False),
+    "a name that Hive gives to a column there is not": (with_members('"_col99": "x"'), False),
+    "a name that Hive gives to a member": (json.dumps(alert(NOW, canary={"_col3": "x"})), False),
+    "a Kelvin sign in place of a k": (json.dumps(alert(NOW, canary={"o\u212ata": {"domain": "x"}})), False),
     "deep nesting": (with_members('"deep": ' + "[" * 60 + "]" * 60), True),
     "null structs": (json.dumps(alert(NOW, canary=None, principal=None, event={"request": None})), True),
     "null elements": (json.dumps(alert(NOW, event={"resources": [None, {}, {"id": None}]})), True),
