@@ -177,7 +177,7 @@ def change_value(random, log):
 
 
 def change_known_value(random, log):
-    """An optional field of text becomes a value that is good for it, a struct or a list becomes null."""
+    """An optional field becomes a value that is not a struct or a list, and a list becomes null."""
     members = [each for within in objects(log) for each in within]
     optional = [each for each in members if each[0] not in ("type", "subtype", "timestamp", "discriminator")]
     optional = [each for each in optional if not each[0].endswith("_at")]
@@ -227,7 +227,7 @@ MUTATIONS = [
 
 
 def broken(random, text):
-    """Bytes that are not JSON, as a rule."""
+    """Bytes that are JSON no more, except by chance."""
     data = text.encode()
     at = random.randrange(len(data))
     return random.choice(

@@ -103,7 +103,7 @@ STRANGE = {
     "an event time far ahead": (json.dumps(alert(NOW) | {"timestamp": "9999-12-31T23:59:59.9999Z"}), True),
     "an event time before the lake": (json.dumps(alert(NOW) | {"timestamp": "2023-12-31T23:59:59Z"}), True),
 }
-# Alerts for the queries: their age in hours, and changes. The last is as old as docs/query.md's example.
+# Alerts for the queries: their age in hours, and what sets them apart.
 ALERTS = [
     (1, {"id": "q1", "alert_id": "A", "severity": "Medium"}),
     (2, {"id": "q2", "alert_id": "A"}),
@@ -128,7 +128,7 @@ def deliver_samples(function):
 
 
 def deliver_strange(function):
-    """The names of those that fared other than they must."""
+    """Returns those that were not stored or refused as they must be, with the counts that were answered."""
     wrong = {}
     for name, (text, fits) in STRANGE.items():
         counts = function.deliver(text.encode())
@@ -149,7 +149,7 @@ def deliver_for_queries(function):
 
 
 def deliver_mutated(function, seed, number):
-    """Returns how many of the logs were stored, and how many were refused, and what was done to each by its text."""
+    """Returns how many logs were stored and how many were refused, and what was done to each, by its id."""
     chance = random.Random(seed)
     done, counts = {}, {"stored": 0, "duplicates": 0, "failures": 0}
     for first in range(0, number, LOGS_IN_A_DELIVERY):
@@ -287,7 +287,7 @@ def test_a_saved_query_says_first_how_to_look_further(query):
 def test_a_log_that_is_stored_twice_is_one_row(lake, query):
     twice = [row_id for row_id, times in rows_of_logs(lake).items() if times > 1]
     assert twice, "no log is stored twice, so this would show nothing"
-    # As many as there are, because the others of that hour fill the first hundred.
+    # Without its limit, because the other logs of that hour fill the first hundred.
     unlimited = QUERIES[query].replace("LIMIT 100", "")
     found = [row["p_row_id"] for row in lake.asked(unlimited)[0]]
     assert set(twice) <= set(found)
