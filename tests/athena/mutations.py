@@ -8,10 +8,8 @@ import json
 
 from servers import ROOT
 
-SAMPLES = [
-    (ROOT / "events" / "logs" / f"{name}.json").read_text()
-    for name in ("alert-aws", "alert-azure", "alert-credential-used", "alert-google-cloud", "alert-okta", "health-check")
-]
+ALERTS = ["alert-aws", "alert-azure", "alert-credential-used", "alert-google-cloud", "alert-okta"]
+SAMPLES = [(ROOT / "events" / "logs" / f"{name}.json").read_text() for name in [*ALERTS, "health-check"]]
 
 # Values of every kind, as JSON text.
 VALUES = [
@@ -179,7 +177,8 @@ def change_value(random, log):
 def change_known_value(random, log):
     """An optional field becomes a value that is not a struct or a list, and a list becomes null."""
     members = [each for within in objects(log) for each in within]
-    optional = [each for each in members if each[0] not in ("type", "subtype", "timestamp", "discriminator")]
+    required = ["type", "subtype", "timestamp", "discriminator"]
+    optional = [each for each in members if each[0] not in required]
     optional = [each for each in optional if not each[0].endswith("_at")]
     member = random.choice(optional)
     scalars = [value for value in VALUES if value[0] not in "[{"]

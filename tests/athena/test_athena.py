@@ -310,6 +310,8 @@ def test_a_log_whose_clock_is_wrong_is_among_the_latest(lake):
     unlimited = QUERIES["latest-alerts"].replace("LIMIT 100", "")
     years = {row["p_event_time"][:4] for row in lake.asked(unlimited)[0]}
     assert {"0001", "2023", "9999"} <= years
+    rows, _ = lake.asked(documented("<> day"))
+    assert {row["p_event_time"][:4] for row in rows} == {"0001", "1969", "2023", "9999"}
 
 
 # ------------------------------------------------------------------------------------------------------ docs/query.md
