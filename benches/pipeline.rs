@@ -1,4 +1,4 @@
-//! What lies between the request and the store, in bytes of payload a second, beside SHA-256 alone: `cargo bench --bench
+//! The steps between the request and the store, in bytes of payload a second, beside SHA-256 alone: `cargo bench --bench
 //! pipeline`. Payloads are alerts, a line each: one of 2 KB, 64 KB of them, and the 6 MB that a function URL takes.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a benchmark stops where it is broken")]
@@ -8,15 +8,10 @@ use std::{io::Write as _, sync::LazyLock};
 use chrono::{DateTime, Utc};
 use divan::{Bencher, black_box, counter::BytesCount};
 use flate2::{Compression, write::GzEncoder};
-use http::HeaderMap;
 use sha2::{Digest as _, Sha256};
 use tracebit_lake::{
-    config::Source,
-    key::Prefix,
-    lot, payload,
-    record::{self, Origin},
-    schema::Schemas,
-    signature::{Secret, Signature, Verified, verify},
+    Batch, ContentEncoding, Prefix, ReceiveContext, Schemas, Secret, Signature, Source, Verified, decode, elements, probe,
+    verify,
 };
 
 const SIZES: [usize; 3] = [2_000, 64_000, 6_000_000];
@@ -49,8 +44,8 @@ fn decode_plain(bencher: Bencher<'_, '_>, bytes: usize) {
     let delivery = Delivery::of(alerts(bytes));
     let body = delivery.verified();
     bencher.counter(BytesCount::of_slice(&delivery.body)).bench(|| {
-        let payload = payload::decode(black_box(body), &HeaderMap::new(), usize::MAX).unwrap();
-        payload::elements(&payload).count()
+        let payload = decode(black_box(body), ContentEncoding::None, usize::MAX).unwrap();
+        elements(&payload, probe).count()
     });
 }
 
@@ -61,8 +56,8 @@ fn decode_gzip(bencher: Bencher<'_, '_>, bytes: usize) {
     let delivery = Delivery::of(gzip(&plain));
     let body = delivery.verified();
     bencher.counter(BytesCount::of_slice(&plain)).bench(|| {
-        let payload = payload::decode(black_box(body), &HeaderMap::new(), usize::MAX).unwrap();
-        payload::elements(&payload).count()
+        let payload = decode(black_box(body), ContentEncoding::None, usize::MAX).unwrap();
+        elements(&payload, probe).count()
     });
 }
 
@@ -72,21 +67,14 @@ fn validate(bencher: Bencher<'_, '_>, bytes: usize) {
     let body = alerts(bytes);
     bencher
         .counter(BytesCount::of_slice(&body))
-        .bench(|| payload::elements(&body).filter(|element| SCHEMAS.classify(black_box(element)).is_ok()).count());
+        .bench(|| elements(&body, probe).filter(|element| SCHEMAS.classify(black_box(element)).is_ok()).count());
 }
 
-/// The lines of JSON of logs that have been validated.
+/// The records of logs, and their lines of JSON.
 #[divan::bench(args = SIZES)]
-fn record_lines(bencher: Bencher<'_, '_>, bytes: usize) {
+fn validate_record(bencher: Bencher<'_, '_>, bytes: usize) {
     let body = alerts(bytes);
-    let logs: Vec<_> = payload::elements(&body).map(|element| SCHEMAS.classify(element).unwrap()).collect();
-    bencher.counter(BytesCount::of_slice(&body)).bench(|| {
-        let mut lines = Vec::new();
-        for log in &logs {
-            record::push_log(&mut lines, log, origin());
-        }
-        lines
-    });
+    bencher.counter(BytesCount::of_slice(&body)).bench(|| bodies(black_box(&body)));
 }
 
 /// All of it, from the signature to the objects that go to S3.
@@ -94,8 +82,8 @@ fn record_lines(bencher: Bencher<'_, '_>, bytes: usize) {
 fn verify_validate_record(bencher: Bencher<'_, '_>, bytes: usize) {
     let delivery = Delivery::of(alerts(bytes));
     bencher.counter(BytesCount::of_slice(&delivery.body)).bench(|| {
-        let payload = payload::decode(delivery.verified(), &HeaderMap::new(), usize::MAX).unwrap();
-        lot::gather(payload::elements(&payload), &SCHEMAS, &Prefix::default(), origin()).objects.len()
+        let payload = decode(delivery.verified(), ContentEncoding::None, usize::MAX).unwrap();
+        bodies(&payload)
     });
 }
 
@@ -117,8 +105,11 @@ impl Delivery {
     }
 }
 
-fn origin() -> Origin<'static> {
-    Origin { received: DateTime::<Utc>::UNIX_EPOCH, source: &SOURCE }
+/// The size of all objects that a payload becomes.
+fn bodies(payload: &[u8]) -> usize {
+    let context = ReceiveContext { received: DateTime::<Utc>::UNIX_EPOCH, source: &SOURCE };
+    let batch = Batch::build(elements(payload, probe), &SCHEMAS, context);
+    batch.objects(&Prefix::default()).map(|object| object.body().len()).sum()
 }
 
 /// Different alerts, a line each, up to so many bytes; at least one.

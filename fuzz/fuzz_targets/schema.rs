@@ -6,13 +6,7 @@ use std::{collections::BTreeMap, sync::LazyLock};
 
 use libfuzzer_sys::fuzz_target;
 use serde_json::value::RawValue;
-use tracebit_lake::{
-    config::Source,
-    key::Prefix,
-    record::{Origin, push_log},
-    schema::Schemas,
-    time,
-};
+use tracebit_lake::{Batch, Prefix, ReceiveContext, Schemas, Source, Table, elements, parse_time, probe};
 
 type Members<'a> = BTreeMap<String, &'a RawValue>;
 
@@ -28,9 +22,13 @@ fuzz_target!(|text: &[u8]| {
     assert_eq!(SCHEMAS.classify(again.as_bytes()).unwrap().row_id, log.row_id, "{again}");
 
     let source = Source { id: None, label: "fuzz".to_owned() };
-    let received = time::parse("2026-11-22T10:20:30Z").unwrap();
-    let mut lines = Vec::new();
-    push_log(&mut lines, &log, Origin { received, source: &source });
+    let context = ReceiveContext { received: parse_time("2026-11-22T10:20:30Z").unwrap(), source: &source };
+    let array = format!("[{text}]");
+    let batch = Batch::build(elements(array.as_bytes(), probe), &SCHEMAS, context);
+    let prefix = Prefix::default();
+    let [object] = batch.objects(&prefix).collect::<Vec<_>>().try_into().unwrap();
+    assert!(matches!(object.contents.table, Table::LogType(_)), "{array}");
+    let lines = object.body();
     let line = str::from_utf8(&lines).unwrap().strip_suffix('\n').unwrap();
     assert!(!line.contains(['\n', '\r']));
     let (sent, kept): (Members<'_>, Members<'_>) =
@@ -40,7 +38,7 @@ fuzz_target!(|text: &[u8]| {
     }
     assert!(kept.keys().all(|name| name.starts_with("p_") != sent.contains_key(name)));
 
-    let key = Prefix::default().key(&log.schema.table(), log.event_time, log.row_id);
+    let key = object.key;
     assert!(key.split('/').all(|segment| !["", ".", ".."].contains(&segment)), "{key}");
     assert!(key.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/_=-.".contains(&byte)), "{key}");
 });

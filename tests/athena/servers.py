@@ -160,6 +160,9 @@ def athena(folder, aws_url, home, java_home):
             "node-scheduler.include-coordinator": "true",
             "http-server.http.port": port,
             "discovery.uri": f"http://{HOST}:{port}",
+            # The one node must not be taken for dead because the machine is busy.
+            "discovery.max-age": "10m",
+            "failure-detector.enabled": "false",
             "query.max-memory": "512MB",
             "query.max-memory-per-node": "512MB",
         },
