@@ -10,8 +10,8 @@ use divan::{Bencher, black_box, counter::BytesCount};
 use flate2::{Compression, write::GzEncoder};
 use sha2::{Digest as _, Sha256};
 use tracebit_lake::{
-    Batch, ContentEncoding, Prefix, ReceiveContext, Schemas, Secret, Signature, Source, Verified, decode, elements, probe,
-    verify,
+    Batch, ContentEncoding, Prefix, ReceiveContext, Schemas, Secret, Signature, Source, Verified, decode, elements,
+    probe, verify,
 };
 
 const SIZES: [usize; 3] = [2_000, 64_000, 6_000_000];

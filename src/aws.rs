@@ -20,6 +20,7 @@ use aws_smithy_http_client::{
     Builder,
     tls::{Provider, rustls_provider::CryptoMode},
 };
+use aws_smithy_runtime_api::http::{Response as HttpResponse, StatusCode};
 use aws_types::service_config::{LoadServiceConfig, ServiceConfigKey};
 
 use crate::deadline::CallPolicy;
@@ -100,10 +101,10 @@ impl Intercept for Attempts {
         _: &RuntimeComponents,
         _: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        let status = context.response().map(|response| response.status());
+        let status = context.response().map(HttpResponse::status);
         let fault = context.output_or_error().and_then(Result::err);
         self.log(|log| {
-            log.is_in_doubt |= status.is_none_or(|status| status.is_server_error());
+            log.is_in_doubt |= status.is_none_or(StatusCode::is_server_error);
             if let Some(fault) = fault {
                 let fault = fault.as_operation_error().map_or_else(|| error_chain(fault), |error| error_chain(error));
                 log.last_fault = Some(match status {

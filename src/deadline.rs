@@ -152,7 +152,7 @@ mod tests {
 
     #[test]
     fn work_that_hangs_leaves_the_rest_its_share() {
-        let deadline = Deadline::after(Duration::from_secs(60));
+        let deadline = Deadline::after(Duration::from_mins(1));
         for (pieces, seconds) in [(0, 60), (1, 60), (5, 12)] {
             let left = deadline.share_of(pieces).left();
             assert!(left <= Duration::from_secs(seconds) && left > Duration::from_secs(seconds - 1), "{left:?}");

@@ -107,7 +107,9 @@ mod tests {
 
     fn header(values: &[&str]) -> Header {
         let mut header = Header::default();
-        values.iter().for_each(|value| header.add((*value).to_owned()));
+        for value in values {
+            header.add((*value).to_owned());
+        }
         header
     }
 

@@ -105,9 +105,9 @@ impl<'s> PayloadReport<'s> {
         let Stored { key, contents: Contents { table, count, tally }, result } = stored;
         let outcome = result?;
         if self.keys.len() < MAX_KEYS {
-            self.keys.push(key)
+            self.keys.push(key);
         } else {
-            self.more_keys += 1
+            self.more_keys += 1;
         }
         match (table, outcome) {
             (Table::Failures, _) => self.failures += count,

@@ -109,7 +109,7 @@ impl Rotation {
         let (secrets, error) = match (current, previous) {
             (Version::Secret(current), Version::Secret(previous)) => (vec![current, previous], None),
             (Version::Secret(current), previous) => {
-                self.warn_about("previous", &previous);
+                warn_about("previous", &previous);
                 (vec![current], None)
             }
             (Version::Unusable(problem), Version::Secret(previous)) => {
@@ -142,14 +142,14 @@ impl Rotation {
             }
         }
     }
+}
 
-    fn warn_about(&self, stage: &str, version: &Version) {
-        match version {
-            Version::Secret(_) | Version::Missing(_) => {}
-            Version::Unusable(problem) => tracing::warn!("the {stage} version of the secret cannot be used: {problem}"),
-            Version::Unavailable(problem) => {
-                tracing::warn!("cannot fetch the {stage} version of the secret: {problem}");
-            }
+fn warn_about(stage: &str, version: &Version) {
+    match version {
+        Version::Secret(_) | Version::Missing(_) => {}
+        Version::Unusable(problem) => tracing::warn!("the {stage} version of the secret cannot be used: {problem}"),
+        Version::Unavailable(problem) => {
+            tracing::warn!("cannot fetch the {stage} version of the secret: {problem}");
         }
     }
 }

@@ -94,8 +94,8 @@ impl<'s, 't> Batch<'s, 't> {
             let replaced = replace_lone_surrogates(element);
             match schemas.classify(replaced.as_deref().unwrap_or(element)) {
                 Ok(log) => {
-                    let content = batch.content(&log, element, replaced.clone());
-                    batch.push(Table::LogType(log.schema), log.event_time, log.row_id, content);
+                    let kept = batch.kept(&log, element, replaced.clone());
+                    batch.push(Table::LogType(log.schema), log.event_time, log.row_id, kept);
                 }
                 Err(unclassified) => batch.failure(Failure {
                     error: unclassified.to_string(),
@@ -216,7 +216,7 @@ impl<'s, 't> BatchBuilder<'s, 't> {
     }
 
     /// What is kept of a log that was sent as `element`.
-    fn content(&self, log: &Log<'s, '_>, element: &'t [u8], replaced: Option<Vec<u8>>) -> Content<'s, 't> {
+    fn kept(&self, log: &Log<'s, '_>, element: &'t [u8], replaced: Option<Vec<u8>>) -> Content<'s, 't> {
         Content::Log {
             text: Redacted(replaced.map_or(Cow::Borrowed(element), Cow::Owned)),
             standard_fields: Redacted(standard_fields(log, self.context).into_boxed_slice()),

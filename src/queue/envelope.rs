@@ -84,7 +84,7 @@ mod tests {
             assert!(message.len() <= BASE64.encode_len(delivery.body.len()) + Envelope::OVERHEAD_BYTES);
             let back = Envelope::open(&message).unwrap();
             assert_eq!((back.received, back.encoding, &back.body), (received, encoding, &delivery.body));
-            assert!(verify(&back.body, &back.signature.unwrap(), &[secret.clone()]).is_some());
+            assert!(verify(&back.body, &back.signature.unwrap(), std::slice::from_ref(&secret)).is_some());
         }
     }
 

@@ -69,7 +69,7 @@ struct Walk<'t> {
     has_unknown_fields: bool,
 }
 
-impl<'t> Walk<'t> {
+impl Walk<'_> {
     fn syntax<T>(&self, result: Result<T, JiterError>) -> Result<T, Violation> {
         result.map_err(|error| Violation::syntax(&error, &self.jiter))
     }

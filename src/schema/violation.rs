@@ -44,7 +44,7 @@ impl Violation {
     }
 
     pub(super) fn too_deep() -> Self {
-        Self::new(format!("nested deeper than {} levels", MAX_DEPTH))
+        Self::new(format!("nested deeper than {MAX_DEPTH} levels"))
     }
 
     /// The violation as seen from the object that holds it as member `name`.
