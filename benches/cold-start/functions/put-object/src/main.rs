@@ -15,7 +15,7 @@ async fn main() -> Result<(), Error> {
     run(service_fn(|request: Request| async move {
         // As deep as the lake's keys, for a server on folders has more to do for those.
         let id = request.lambda_context().request_id;
-        let key = format!("put_object/year=2026/month=11/day=20/hour=02/{id}.json");
+        let key = format!("put_object/day=2026-11-20/hour=02/{id}.json");
         let body = ByteStream::from(request.into_body().to_vec());
         client.put_object().bucket(bucket).key(key).body(body).send().await?;
         Ok::<_, Error>(Response::new(Body::Empty))
