@@ -104,8 +104,9 @@ async fn small_logs_alone_fit_in_memory() {
 #[tokio::test]
 async fn small_failures_alone_fit_in_memory() {
     let (numbers, count) = fill(",", |_| "1".to_owned());
+    // The first ten thousand are the same failure.
     let lake = store("numbers", &format!("[{numbers}]"), 0, count).await;
-    assert_eq!(lake.lines(FAILURES).len(), 10_001);
+    assert_eq!(lake.lines(FAILURES).len(), 2);
     let stored: usize = lake.objects().values().map(Vec::len).sum();
     assert!(stored < 4 * LIMIT, "{stored} bytes");
     let (lines, count) = fill("\n", |n| format!("{{\"{n}\":0}}"));

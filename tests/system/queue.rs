@@ -102,7 +102,7 @@ async fn a_queued_record_keeps_its_time_of_receipt() {
     message["received"] = json!("2026-01-02T03:04:05.678Z");
     assert_eq!(Drain::of(&lake).await.left_of(&[message.to_string()]).await, [""; 0]);
     assert_eq!(lake.record("classification_failures")["p_parse_time"], "2026-01-02 03:04:05.678");
-    assert!(lake.key().starts_with("classification_failures/year=2026/month=01/day=02/hour=03/20260102T030405Z-"));
+    assert!(lake.key().starts_with("classification_failures/day=2026-01-02/hour=03/20260102T030000Z-"));
 }
 
 #[tokio::test]
@@ -228,6 +228,6 @@ async fn the_output_counts_queued_deliveries_and_no_secret() {
     }
     let drain = Drain::of(&lake).await;
     drain.left_of(&["{\"private\":1}".to_owned()]).await;
-    assert!(!drain.0.output_with("message refused").await.contains("private"));
+    assert!(!drain.0.output_with("message rejected").await.contains("private"));
     assert!(lake.s3.objects(BUCKET).is_empty());
 }
