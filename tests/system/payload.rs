@@ -93,6 +93,54 @@ async fn a_bad_line_or_element_leaves_its_neighbours_alone() {
 }
 
 #[tokio::test]
+async fn a_line_or_element_with_broken_syntax_takes_no_neighbour_with_it() {
+    let good = ["log-1", "log-2", "log-3"].map(|id| alert_with_id(id).to_string());
+    let other = health_check("2026-11-22T09:00:00Z").to_string();
+    let cut = &other[..other.len() / 2];
+    let without_quote = other.replacen("health_check\"", "health_check", 1);
+    let [one_too_few, one_too_many] = [other[..other.len() - 1].to_owned(), format!("{other}}}")];
+    let square = other.replacen('}', "]", 1);
+    // On a line.
+    for bad in
+        [&*format!("{other},"), "good,", cut, &without_quote, &one_too_few, &one_too_many, &square, "[", "]", "{\""]
+    {
+        for at in 0..=3 {
+            let mut lines: Vec<_> = good.iter().map(String::as_str).collect();
+            lines.insert(at, bad);
+            let lake = TestLake::start().await;
+            assert_eq!(counts(&lake.deliver(lines.join("\n")).await), [3, 0, 1], "{bad} at {at}");
+            assert_eq!(lake.records(ALERTS).len(), 3, "{bad} at {at}");
+            assert_eq!(lake.record(FAILURES)["payload"], bad, "at {at}");
+        }
+    }
+    // In an array, on a line of its own or not, printed over several lines or not.
+    for bad in [cut, &without_quote, &one_too_few, &one_too_many, &square] {
+        for (at, separator) in (0..=3).flat_map(|at| [",", ",\n", "\n,"].map(|separator| (at, separator))) {
+            let pretty = good
+                .each_ref()
+                .map(|log| serde_json::to_string_pretty(&serde_json::from_str::<Value>(log).unwrap()).unwrap());
+            for logs in [&good, &pretty] {
+                let mut elements: Vec<_> = logs.iter().map(String::as_str).collect();
+                elements.insert(at, bad);
+                let payload = format!("[\n{}\n]", elements.join(separator));
+                let lake = TestLake::start().await;
+                let [stored, duplicates, failures] = counts(&lake.deliver(&payload).await);
+                assert_eq!((stored, duplicates), (3, 0), "{payload}");
+                assert!(failures >= 1, "{payload}");
+                let kept: String = lake.records(FAILURES).iter().map(|record| record["payload"].to_string()).collect();
+                assert!(kept.contains("health_"), "{payload}: {kept}");
+            }
+        }
+    }
+    // A comma that is missing.
+    for separator in ["\n", "\r\n\r\n"] {
+        let lake = TestLake::start().await;
+        let payload = format!("[{}]", good.join(separator));
+        assert_eq!(counts(&lake.deliver(&payload).await), [3, 0, 0], "{payload}");
+    }
+}
+
+#[tokio::test]
 async fn a_truncated_payload_loses_only_its_last_log() {
     let [first, second] = ["log-1", "log-2"].map(|id| alert_with_id(id).to_string());
     let cut = &second[..second.len() / 2];

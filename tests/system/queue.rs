@@ -1,61 +1,19 @@
 //! The spill queue: deliveries that S3 does not take in time, and the drain that stores them later.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
-use tracebit_lake_harness::{
-    Fault,
-    runtime_api::{Function, InvocationResult},
-    sqs::{self, Sqs},
-};
+use tracebit_lake_harness::Fault;
 
 use crate::support::{
-    ALERTS, BUCKET, DRAIN, FAILURES, GZIP, JSON, SECRET, TestLake, alert, alert_at, alert_with_id, assert_queued,
-    assert_unavailable, counts, gzip, lake_env, signed_event, spill_env,
+    ALERTS, BUCKET, DRAIN_DEADLINE as DEADLINE, Drain, FAILURES, GZIP, JSON, SECRET, TestLake, alert, alert_at,
+    alert_with_id, assert_queued, assert_unavailable, counts, gzip, lake_with_queue as lake, signed_event,
 };
 
 const DOWN: Fault = Fault::Status { status: 503, code: "SlowDown" };
 const THROTTLED: Fault = Fault::Status { status: 400, code: "ThrottlingException" };
 const DENIED: Fault = Fault::Status { status: 403, code: "AccessDenied" };
-
-/// Long enough for S3's share of the time and the queue's.
-const DEADLINE: Duration = Duration::from_secs(3);
-
-/// A lake with a spill queue.
-async fn lake() -> (Sqs, TestLake) {
-    let sqs = Sqs::start().await;
-    let (url, endpoint) = (sqs.queue_url(), sqs.endpoint());
-    let lake = TestLake::with_env(&spill_env(&endpoint, &url)).await;
-    (sqs, lake)
-}
-
-/// The drain function, on the bucket of a lake.
-struct Drain(Function);
-
-impl Drain {
-    async fn of(lake: &TestLake) -> Self {
-        let drain = Function::start(DRAIN, &lake_env(&lake.s3.endpoint())).await;
-        drain.ready().await.unwrap_or_else(|output| panic!("{output}"));
-        Self(drain)
-    }
-
-    /// The ids of the messages that the drain leaves in the queue.
-    async fn left_of(&self, messages: &[String]) -> Vec<String> {
-        let sent = Instant::now();
-        let invocation = self.0.invoke_within(&sqs::event(messages), DEADLINE).await;
-        assert!(sent.elapsed() < DEADLINE, "the answer came after the deadline: {invocation:?}");
-        match invocation {
-            InvocationResult::Response(answer) => answer["batchItemFailures"]
-                .as_array()
-                .unwrap()
-                .iter()
-                .map(|failure| failure["itemIdentifier"].as_str().unwrap().to_owned())
-                .collect(),
-            other => panic!("{other:?}"),
-        }
-    }
-}
 
 #[tokio::test]
 async fn the_drain_stores_a_queued_delivery_exactly_once() {
