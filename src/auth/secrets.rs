@@ -141,6 +141,8 @@ impl Managed {
         let mut rotation = deadline.bound(self.rotation.lock()).await.ok_or_else(timed_out)?;
         let now = SystemTime::now();
         let check = |rotation: &Rotation| {
+            // Not the time above, because a fetch takes time, and secrets from the future count as unknown.
+            let now = SystemTime::now();
             let body = verify(body, signature, rotation.secrets(now))?;
             Some(Authorized { body, has_stale_secret: rotation.is_stale(now) })
         };

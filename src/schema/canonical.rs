@@ -43,8 +43,6 @@ struct Member {
     end: usize,
     /// The first bytes of the name, as a number that sorts as they do. It tells most names apart.
     beginning: u64,
-    /// Whether the name can differ from another one in case alone.
-    has_case: bool,
 }
 
 /// A name that an object has twice.
@@ -168,8 +166,7 @@ impl Member {
             Some(chunk) => beginning = *chunk,
             None => beginning.iter_mut().zip(name).for_each(|(to, from)| *to = *from),
         }
-        let has_case = name.iter().any(|byte| byte.is_ascii_uppercase() || !byte.is_ascii());
-        Self { start, name_end, end: canonical.len(), beginning: u64::from_be_bytes(beginning), has_case }
+        Self { start, name_end, end: canonical.len(), beginning: u64::from_be_bytes(beginning) }
     }
 
     fn name<'c>(&self, canonical: &'c [u8]) -> &'c [u8] {
@@ -180,19 +177,44 @@ impl Member {
         self.beginning.cmp(&other.beginning).then_with(|| self.name(canonical).cmp(other.name(canonical)))
     }
 
+    /// Whether the name can differ from another one in case alone.
+    fn has_case(&self, canonical: &[u8]) -> bool {
+        self.name(canonical).iter().any(|byte| byte.is_ascii_uppercase() || !byte.is_ascii())
+    }
+
+    fn cmp_without_case(&self, other: &Self, canonical: &[u8]) -> Ordering {
+        let [own, others] = [self, other].map(|member| member.beginning.to_be_bytes());
+        // ASCII in lower case has as many bytes, so the beginnings decide as the whole names would.
+        if own.is_ascii() && others.is_ascii() {
+            let order = own.map(|byte| byte.to_ascii_lowercase()).cmp(&others.map(|byte| byte.to_ascii_lowercase()));
+            if order.is_ne() {
+                return order;
+            }
+        }
+        let [own, others] = [self, other].map(|member| std::str::from_utf8(member.name(canonical)).unwrap_or_default());
+        own.chars().flat_map(fold_case).cmp(others.chars().flat_map(fold_case))
+    }
+
     fn is_null(&self, canonical: &[u8]) -> bool {
         canonical.get(self.name_end..self.end) == Some(b":null")
     }
 }
 
 /// A name that is another member's name in another case. Athena's engine compares names in lower case.
-fn repeated_in_another_case(members: &[Member], bytes: &[u8]) -> Option<String> {
-    if !members.iter().any(|member| member.has_case) {
+///
+/// Puts `members` in another order instead of making lower-case copies, because a log can have a million members.
+fn repeated_in_another_case(members: &mut [Member], bytes: &[u8]) -> Option<String> {
+    if !members.iter().any(|member| member.has_case(bytes)) {
         return None;
     }
-    let mut names: Vec<_> = members.iter().map(|member| unquoted(member.name(bytes))).collect();
-    names.sort_by_cached_key(|name| (name.to_lowercase(), name.clone()));
-    names.array_windows().find(|[a, b]| a != b && a.to_lowercase() == b.to_lowercase()).map(|[_, name]| name.clone())
+    members.sort_unstable_by(|a, b| a.cmp_without_case(b, bytes).then_with(|| a.cmp_by_name(b, bytes)));
+    let is_repeated = |[a, b]: &&[Member; 2]| a.cmp_without_case(b, bytes).is_eq() && a.cmp_by_name(b, bytes).is_ne();
+    members.array_windows().find(is_repeated).map(|[_, repeated]| unquoted(repeated.name(bytes)))
+}
+
+/// A character in lower case. At the end of a word, a sigma is another character in lower case; it counts as the usual one.
+fn fold_case(character: char) -> impl Iterator<Item = char> {
+    character.to_lowercase().map(|lower| if lower == '\u{3c2}' { '\u{3c3}' } else { lower })
 }
 
 /// `text` with its quotes, if it is a part of `source`. A text that the parser had to unescape is elsewhere in memory.

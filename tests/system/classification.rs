@@ -131,8 +131,7 @@ async fn values_that_the_schema_permits_are_stored() {
         ("/event/resources", json!([null, {"id": null}])),
         ("/canary_credential", json!({"issued_at": "2026-01-01T00:00:00+01:00", "expires_at": null, "labels": []})),
         ("/severity", json!("Unheard of")),
-        ("/ID", json!([])),
-        ("/unknown", json!({"p_inner": 1})),
+        ("/unknown", json!({"p_inner": 1, "ID": []})),
     ] {
         let lake = TestLake::start().await;
         lake.deliver(altered_alert(path, Some(value.clone())).to_string()).await;
@@ -183,7 +182,58 @@ async fn a_repeated_member_is_a_violation_at_any_depth() {
         let error = record["error"].as_str().unwrap();
         assert!(error.contains("repeated") && error.starts_with(path), "{changed}: {error}");
     }
-    // The same name may occur in two objects, or in another case.
-    let twice = log.replacen('{', "{\"x\":[{\"a\":1},{\"a\":1}],\"X\":1,", 1);
+    // The same name may occur in two objects.
+    let twice = log.replacen('{', "{\"x\":[{\"a\":1},{\"a\":1}],", 1);
     assert_eq!(counts(&lake.deliver(&twice).await), [1, 0, 0]);
+}
+
+#[tokio::test]
+async fn names_that_differ_in_case_alone_are_a_violation() {
+    let lake = TestLake::start().await;
+    let log = alert().to_string();
+    for (changed, error) in [
+        // A field of the schema in another case, beside the field or instead of it, at any depth.
+        (log.replacen('{', "{\"Severity\":\"Low\",", 1), "Severity: is the field severity in another case"),
+        (log.replace("\"severity\"", "\"SEVERITY\""), "SEVERITY: is the field severity in another case"),
+        (
+            log.replace("\"account_id\":\"1", "\"Account_Id\":\"1"),
+            "canary.aws.Account_Id: is the field account_id in another case",
+        ),
+        (log.replace("\"type\":\"AWS", "\"tYpe\":\"AWS"), "event.resources[0].tYpe: is the field type in another case"),
+        (log.replacen('{', "{\"\\u0053everity\":1,", 1), "Severity: is the field severity in another case"),
+        // Other names.
+        (log.replacen('{', "{\"extra\":1,\"Extra\":1,", 1), "extra: repeated member in another case"),
+        (log.replacen('{', "{\"x\":[{\"B\":1,\"a\":2,\"b\":3}],", 1), "x[0].b: repeated member in another case"),
+        (log.replacen('{', "{\"\u{c4}rger\":1,\"\u{e4}rger\":2,", 1), "\u{e4}rger: repeated member in another case"),
+        (log.replacen('{', "{\"a long name\":1,\"A LONG NAME\":2,", 1), "a long name: repeated member in another case"),
+    ] {
+        let record = failure_of(&lake, &changed).await;
+        assert_eq!(record["error"], error, "{changed}");
+        assert_eq!(record["log_type"], "Tracebit.Alert");
+    }
+    assert!(lake.records(ALERTS).is_empty());
+    // One name in any case is no repetition.
+    let other = log.replacen('{', "{\"Extra\":{\"Severity\":1,\"sub\":{\"Severity\":1}},", 1);
+    assert_eq!(counts(&lake.deliver(&other).await), [1, 0, 0]);
+}
+
+#[tokio::test]
+async fn names_that_break_queries_are_a_violation() {
+    let lake = TestLake::start().await;
+    let log = alert().to_string();
+    let with = |name: &str| log.replacen('{', &format!("{{\"x\":{{\"{name}\":1}},"), 1);
+    let longest = "n".repeat(10_000);
+    for (name, error) in [
+        ("_col0", "names such as _col0 are the query engine's own"),
+        ("_col17", "names such as _col0 are the query engine's own"),
+        (&*format!("{longest}n"), "name longer than 10000 bytes"),
+    ] {
+        let record = failure_of(&lake, &with(name)).await;
+        let found = record["error"].as_str().unwrap();
+        assert!(found.starts_with("x.") && found.ends_with(error), "{found}");
+        assert!(found.len() < 300, "{found}");
+    }
+    for name in ["_col", "_col1x", "col0", &longest] {
+        assert_eq!(counts(&lake.deliver(with(name)).await), [1, 0, 0], "{name}");
+    }
 }

@@ -1,7 +1,7 @@
 //! Deadlines: the answer comes in time whatever the services do, because timeouts, attempts and waits follow from the
 //! time that is left.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use tracebit_lake_harness::{Fault, runtime_api::Response, secrets_manager::SecretsManager, sqs::Sqs};
@@ -63,6 +63,73 @@ async fn a_slow_s3_leaves_the_queue_its_share_of_the_time() {
         assert_eq!(stack.sqs.messages().len(), 1, "{fault:?}");
     }))
     .await;
+}
+
+#[tokio::test]
+async fn a_sender_is_answered_soon_whatever_hangs() {
+    // Lambda's own limit is far away.
+    const INVOCATION: Duration = Duration::from_secs(30);
+    const WITH_QUEUE: Duration = Duration::from_secs(5);
+    const WHATEVER_HANGS: Duration = Duration::from_secs(10);
+    join_all(SLOW.map(async |fault| {
+        let stack = Stack::start().await;
+        let took = async |secret| {
+            let started = Instant::now();
+            (stack.deliver(secret, INVOCATION).await, started.elapsed())
+        };
+        stack.lake.s3.fail_always(fault);
+        let (answer, s3) = took(ONE).await;
+        assert_queued(&answer);
+        assert!(s3 < WITH_QUEUE, "{fault:?}: {s3:?}");
+
+        stack.sqs.fail_always(fault);
+        let (answer, s3_and_queue) = took(ONE).await;
+        assert_unavailable(&answer);
+        assert!(s3_and_queue < WHATEVER_HANGS, "{fault:?}: {s3_and_queue:?}");
+
+        // The secret comes at the last moment: each version takes almost half of its time.
+        stack.secrets.rotate(TWO);
+        stack.secrets.fail_always(Fault::SlowAnswer(Duration::from_millis(1_600)));
+        let (answer, everything) = took(TWO).await;
+        assert_unavailable(&answer);
+        assert!(everything > s3_and_queue && everything < WHATEVER_HANGS, "{fault:?}: {everything:?}");
+        println!("{fault:?}: S3 {s3:.1?}, S3 and queue {s3_and_queue:.1?}, with a slow secret {everything:.1?}");
+    }))
+    .await;
+}
+
+#[tokio::test]
+async fn a_secret_that_hangs_is_answered_soon() {
+    join_all(SLOW.map(async |fault| {
+        let stack = Stack::start().await;
+        stack.secrets.fail_always(fault);
+        let started = Instant::now();
+        assert_unavailable(&stack.deliver(TWO, Duration::from_secs(30)).await);
+        assert!(started.elapsed() < Duration::from_secs(5), "{fault:?}: {:?}", started.elapsed());
+    }))
+    .await;
+}
+
+#[tokio::test]
+async fn a_timeout_names_the_last_fault() {
+    let stack = Stack::start().await;
+    stack.sqs.stop().await;
+    stack.lake.s3.stop().await;
+    stack.secrets.stop().await;
+    assert_unavailable(&stack.deliver(ONE, Duration::from_secs(2)).await);
+    assert_unavailable(&stack.deliver(TWO, Duration::from_secs(2)).await);
+    let output = stack.lake.function.settled_output().await.to_lowercase();
+    for call in ["putobject", "sendmessage", "getsecretvalue"] {
+        let timed_out = format!("{call} timed out; the last attempt failed: ");
+        let cause = output.split(&timed_out).nth(1).unwrap_or_else(|| panic!("no {timed_out:?} in {output}"));
+        assert!(cause.split(';').next().unwrap().contains("connection refused"), "{call}: {output}");
+    }
+    // A service that never answers has no fault to name.
+    let stack = Stack::start().await;
+    stack.lake.s3.fail_always(Fault::Hang);
+    assert_queued(&stack.deliver(ONE, Duration::from_millis(900)).await);
+    let output = stack.lake.function.settled_output().await;
+    assert!(output.contains("PutObject timed out"), "{output}");
 }
 
 #[tokio::test]

@@ -4,7 +4,8 @@ use serde_json::json;
 use tracebit_lake_harness::{Fault, function_url};
 
 use crate::support::{
-    ALERTS, BUCKET, JSON, SIGNATURE, TestLake, alert, assert_is_json, counts, health_check, sign, signed_event,
+    ALERTS, BUCKET, GZIP, JSON, SIGNATURE, TestLake, alert, assert_is_json, counts, gzip, health_check, sign,
+    signed_event,
 };
 
 #[tokio::test]
@@ -42,6 +43,23 @@ async fn any_path_is_served() {
         event["requestContext"]["http"]["path"] = path.into();
         assert_eq!(counts(&lake.invoke(&event).await), [1, 0, 0], "{path}");
     }
+}
+
+#[tokio::test]
+async fn any_number_of_headers_is_served() {
+    let lake = TestLake::start().await;
+    let body = gzip(alert().to_string());
+    for (many, expected) in [(40_000, [1, 0, 0]), (100_000, [0, 1, 0])] {
+        let mut event = signed_event(&[GZIP], &body);
+        for n in 0..many {
+            event["headers"][format!("x-{n}")] = "x".into();
+        }
+        assert_eq!(counts(&lake.invoke(&event).await), expected, "{many} headers");
+        event["headers"].as_object_mut().unwrap().retain(|name, _| name.starts_with("x-0"));
+        assert_eq!(lake.invoke(&event).await.status, 401, "{many} headers");
+    }
+    println!("100000 headers: peak memory {} MB", lake.peak_memory() >> 20);
+    assert!(lake.peak_memory() < 1 << 27, "{}", lake.peak_memory());
 }
 
 #[tokio::test]

@@ -28,15 +28,25 @@ async fn an_unauthorized_request_logs_one_short_line() {
     let forged = sign("another body");
     let huge = "f".repeat(10_000);
     let mut before = String::new();
-    for headers in [&[JSON][..], &[JSON, (SIGNATURE, "rubbish")], &[JSON, (SIGNATURE, &forged)], &[(SIGNATURE, &huge)]]
-    {
+    for (headers, reason) in [
+        (&[JSON][..], "missing"),
+        (&[JSON, (SIGNATURE, "rubbish")], "malformed"),
+        (&[JSON, (SIGNATURE, &forged)], "mismatch"),
+        (&[(SIGNATURE, &huge)], "malformed"),
+    ] {
         assert_eq!(lake.post(headers, &body).await.status, 401);
         let output = output_since(&lake, &before).await;
         assert_eq!(output.lines().count(), 1, "{output}");
-        assert!(output.len() < 300, "{output}");
-        assert_eq!(invocation_line(&output)["Outcome"], "unauthorized");
+        assert!(output.len() < 350, "{output}");
+        let line = invocation_line(&output);
+        assert_eq!((&line["Outcome"], &line["Reason"]), (&json!("unauthorized"), &json!(reason)));
         before += &output;
     }
+    // AWS joins headers of one name in any case, but an event can be made by hand.
+    let mut twice = function_url::event("POST", &[JSON, (SIGNATURE, &forged)], body.as_bytes());
+    twice["headers"]["X-TRACEBIT-SIGNATURE-256"] = json!(forged);
+    assert_eq!(lake.invoke(&twice).await.status, 401);
+    assert_eq!(invocation_line(&output_since(&lake, &before).await)["Reason"], "repeated");
 }
 
 #[tokio::test]

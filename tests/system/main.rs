@@ -23,6 +23,7 @@ mod http;
 mod keys;
 mod logs;
 mod metrics;
+mod one_row;
 mod payload;
 mod queue;
 mod record;

@@ -1,10 +1,13 @@
 //! Metrics: what CloudWatch counts, read from the function's output.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 use tracebit_lake_harness::Fault;
 
 use crate::support::{
-    JSON, TestLake, alert, alert_with_id, altered_alert, gzip, health_check, metrics, output_since, values,
+    JSON, SIGNATURE, TestLake, alert, alert_with_id, altered_alert, gzip, health_check, metrics, output_since, sign,
+    values,
 };
 
 const DENIED: Fault = Fault::Status { status: 403, code: "AccessDenied" };
@@ -58,7 +61,7 @@ async fn payload_bytes_are_counted_as_sent() {
 }
 
 #[tokio::test]
-async fn a_redelivery_counts_only_as_duplicates() {
+async fn a_redelivery_counts_what_is_in_the_lake() {
     let lake = TestLake::start().await;
     let body = format!("{}\n{}", alert(), health_check("2026-11-22T09:00:00Z"));
     lake.deliver(&body).await;
@@ -71,7 +74,8 @@ async fn a_redelivery_counts_only_as_duplicates() {
         "AlertsStored{Severity=High}",
         "HealthChecks",
     ];
-    assert_eq!(values(&output_since(&lake, &before).await, names), [2, 0, 0, 0, 0]);
+    // A lost answer must not cost the bell an alert, so alerts and health checks count again. Stored logs do not.
+    assert_eq!(values(&output_since(&lake, &before).await, names), [2, 0, 0, 1, 1]);
 }
 
 #[tokio::test]
@@ -85,6 +89,63 @@ async fn unauthorized_requests_and_store_errors_are_counted() {
     let second = output_since(&lake, &first).await;
     let names = ["Unauthorized", "StoreErrors", "LogsStored{LogType=Tracebit.Alert}", "AlertsStored{Severity=High}"];
     assert_eq!(values(&second, names), [0, 1, 0, 0]);
+}
+
+#[tokio::test]
+async fn a_mismatch_counts_apart_from_other_refusals() {
+    let lake = TestLake::start().await;
+    let names = ["Unauthorized", "SignatureMismatches"];
+    let mut before = String::new();
+    for (headers, expected) in [
+        (&[JSON][..], [1, 0]),
+        (&[JSON, (SIGNATURE, "rubbish")], [1, 0]),
+        (&[JSON, (SIGNATURE, &sign("another body"))], [1, 1]),
+    ] {
+        lake.post(headers, "{}").await;
+        let output = output_since(&lake, &before).await;
+        assert_eq!(values(&output, names), expected, "{headers:?}");
+        before += &output;
+    }
+}
+
+#[tokio::test]
+async fn what_the_schemas_do_not_know_is_counted() {
+    let lake = TestLake::start().await;
+    let mut unknown_field = alert_with_id("log-1");
+    unknown_field["canary"]["novelty"] = 1.into();
+    let mut unknown_subtype = alert_with_id("log-2");
+    unknown_subtype["discriminator"]["subtype"] = "canary_resource_sung_to".into();
+    let mut before = String::new();
+    for (logs, expected) in [
+        (json!([alert_with_id("log-3")]), [0, 0]),
+        (json!([unknown_field, alert_with_id("log-4")]), [1, 0]),
+        (json!([unknown_subtype]), [0, 1]),
+    ] {
+        lake.deliver(logs.to_string()).await;
+        let output = output_since(&lake, &before).await;
+        assert_eq!(values(&output, ["UnknownFields", "UnknownSubtypes"]), expected, "{logs}");
+        before += &output;
+    }
+}
+
+#[tokio::test]
+async fn every_metric_has_the_dimension_of_its_stack() {
+    let lake = TestLake::with_env(&[("STACK_NAME", "decoys-eu")]).await;
+    lake.deliver(format!("{}\n{}\nbad", alert(), health_check("2026-11-22T09:00:00Z"))).await;
+    let first = output_since(&lake, "").await;
+    lake.post(&[JSON], "{}").await;
+    let second = output_since(&lake, &first).await;
+    let metrics: BTreeSet<_> = [first, second].iter().flat_map(|output| metrics(output).into_keys()).collect();
+    assert!(metrics.iter().all(|name| name.contains("{Stack=decoys-eu")), "{metrics:?}");
+    for name in [
+        "LogsStored{Stack=decoys-eu,LogType=Tracebit.Alert}",
+        "AlertsStored{Stack=decoys-eu,Severity=High}",
+        "HealthChecks{Stack=decoys-eu}",
+        "ClassificationFailures{Stack=decoys-eu}",
+        "Unauthorized{Stack=decoys-eu}",
+    ] {
+        assert!(metrics.contains(name), "{name} in {metrics:?}");
+    }
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! Payload: how a body is split into logs, and what happens to parts that are not JSON.
 
+use std::collections::BTreeMap;
+
 use data_encoding::BASE64;
 use serde_json::{Value, json};
 
@@ -7,6 +9,11 @@ use crate::support::{
     ALERTS, FAILURES, GZIP, HEALTH_CHECKS, TestLake, ZSTD, alert, alert_with_id, assert_is_json, assert_kept, counts,
     gzip, health_check, zstd,
 };
+
+/// The id of a log or record.
+fn id_of(text: &str) -> String {
+    serde_json::from_str::<Value>(text).unwrap()["id"].to_string()
+}
 
 #[tokio::test]
 async fn an_unreadable_signed_payload_is_kept() {
@@ -86,6 +93,54 @@ async fn a_bad_line_or_element_leaves_its_neighbours_alone() {
 }
 
 #[tokio::test]
+async fn a_line_or_element_with_broken_syntax_takes_no_neighbour_with_it() {
+    let good = ["log-1", "log-2", "log-3"].map(|id| alert_with_id(id).to_string());
+    let other = health_check("2026-11-22T09:00:00Z").to_string();
+    let cut = &other[..other.len() / 2];
+    let without_quote = other.replacen("health_check\"", "health_check", 1);
+    let [one_too_few, one_too_many] = [other[..other.len() - 1].to_owned(), format!("{other}}}")];
+    let square = other.replacen('}', "]", 1);
+    // On a line.
+    for bad in
+        [&*format!("{other},"), "good,", cut, &without_quote, &one_too_few, &one_too_many, &square, "[", "]", "{\""]
+    {
+        for at in 0..=3 {
+            let mut lines: Vec<_> = good.iter().map(String::as_str).collect();
+            lines.insert(at, bad);
+            let lake = TestLake::start().await;
+            assert_eq!(counts(&lake.deliver(lines.join("\n")).await), [3, 0, 1], "{bad} at {at}");
+            assert_eq!(lake.records(ALERTS).len(), 3, "{bad} at {at}");
+            assert_eq!(lake.record(FAILURES)["payload"], bad, "at {at}");
+        }
+    }
+    // In an array, on a line of its own or not, printed over several lines or not.
+    for bad in [cut, &without_quote, &one_too_few, &one_too_many, &square] {
+        for (at, separator) in (0..=3).flat_map(|at| [",", ",\n", "\n,"].map(|separator| (at, separator))) {
+            let pretty = good
+                .each_ref()
+                .map(|log| serde_json::to_string_pretty(&serde_json::from_str::<Value>(log).unwrap()).unwrap());
+            for logs in [&good, &pretty] {
+                let mut elements: Vec<_> = logs.iter().map(String::as_str).collect();
+                elements.insert(at, bad);
+                let payload = format!("[\n{}\n]", elements.join(separator));
+                let lake = TestLake::start().await;
+                let [stored, duplicates, failures] = counts(&lake.deliver(&payload).await);
+                assert_eq!((stored, duplicates), (3, 0), "{payload}");
+                assert!(failures >= 1, "{payload}");
+                let kept: String = lake.records(FAILURES).iter().map(|record| record["payload"].to_string()).collect();
+                assert!(kept.contains("health_"), "{payload}: {kept}");
+            }
+        }
+    }
+    // A comma that is missing.
+    for separator in ["\n", "\r\n\r\n"] {
+        let lake = TestLake::start().await;
+        let payload = format!("[{}]", good.join(separator));
+        assert_eq!(counts(&lake.deliver(&payload).await), [3, 0, 0], "{payload}");
+    }
+}
+
+#[tokio::test]
 async fn a_truncated_payload_loses_only_its_last_log() {
     let [first, second] = ["log-1", "log-2"].map(|id| alert_with_id(id).to_string());
     let cut = &second[..second.len() / 2];
@@ -156,8 +211,10 @@ async fn five_thousand_logs_in_six_megabytes_are_all_stored() {
     assert_eq!(counts(&lake.deliver(&payload).await), [5000, 0, 0]);
     assert_eq!(counts(&lake.deliver(&payload).await), [0, 5000, 0]);
     let records = lake.lines(ALERTS);
-    assert_eq!((lake.keys().len(), records.len()), (1, 5000));
-    for (record, log) in records.iter().zip(&logs) {
+    assert_eq!((lake.keys().len(), records.len()), (10, 5000), "500 logs share an object");
+    let records: BTreeMap<_, _> = records.iter().map(|record| (id_of(record), record)).collect();
+    for log in &logs {
+        let record = records[&id_of(log)];
         assert!(record.starts_with(&log[..log.len() - 1]), "{record}");
     }
     assert!(lake.peak_memory() < 1 << 27, "{}", lake.peak_memory());

@@ -1,61 +1,19 @@
 //! The spill queue: deliveries that S3 does not take in time, and the drain that stores them later.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
-use tracebit_lake_harness::{
-    Fault,
-    runtime_api::{Function, InvocationResult},
-    sqs::{self, Sqs},
-};
+use tracebit_lake_harness::Fault;
 
 use crate::support::{
-    ALERTS, BUCKET, DRAIN, FAILURES, GZIP, JSON, SECRET, TestLake, alert, alert_with_id, assert_queued,
-    assert_unavailable, counts, gzip, lake_env, signed_event, spill_env,
+    ALERTS, BUCKET, DRAIN_DEADLINE as DEADLINE, Drain, FAILURES, GZIP, JSON, SECRET, TestLake, alert, alert_at,
+    alert_with_id, assert_queued, assert_unavailable, counts, gzip, lake_with_queue as lake, signed_event,
 };
 
 const DOWN: Fault = Fault::Status { status: 503, code: "SlowDown" };
 const THROTTLED: Fault = Fault::Status { status: 400, code: "ThrottlingException" };
 const DENIED: Fault = Fault::Status { status: 403, code: "AccessDenied" };
-
-/// Long enough for S3's share of the time and the queue's.
-const DEADLINE: Duration = Duration::from_secs(3);
-
-/// A lake with a spill queue.
-async fn lake() -> (Sqs, TestLake) {
-    let sqs = Sqs::start().await;
-    let (url, endpoint) = (sqs.queue_url(), sqs.endpoint());
-    let lake = TestLake::with_env(&spill_env(&endpoint, &url)).await;
-    (sqs, lake)
-}
-
-/// The drain function, on the bucket of a lake.
-struct Drain(Function);
-
-impl Drain {
-    async fn of(lake: &TestLake) -> Self {
-        let drain = Function::start(DRAIN, &lake_env(&lake.s3.endpoint())).await;
-        drain.ready().await.unwrap_or_else(|output| panic!("{output}"));
-        Self(drain)
-    }
-
-    /// The ids of the messages that the drain leaves in the queue.
-    async fn left_of(&self, messages: &[String]) -> Vec<String> {
-        let sent = Instant::now();
-        let invocation = self.0.invoke_within(&sqs::event(messages), DEADLINE).await;
-        assert!(sent.elapsed() < DEADLINE, "the answer came after the deadline: {invocation:?}");
-        match invocation {
-            InvocationResult::Response(answer) => answer["batchItemFailures"]
-                .as_array()
-                .unwrap()
-                .iter()
-                .map(|failure| failure["itemIdentifier"].as_str().unwrap().to_owned())
-                .collect(),
-            other => panic!("{other:?}"),
-        }
-    }
-}
 
 #[tokio::test]
 async fn the_drain_stores_a_queued_delivery_exactly_once() {
@@ -102,7 +60,7 @@ async fn a_queued_record_keeps_its_time_of_receipt() {
     message["received"] = json!("2026-01-02T03:04:05.678Z");
     assert_eq!(Drain::of(&lake).await.left_of(&[message.to_string()]).await, [""; 0]);
     assert_eq!(lake.record("classification_failures")["p_parse_time"], "2026-01-02 03:04:05.678");
-    assert!(lake.key().starts_with("classification_failures/year=2026/month=01/day=02/hour=03/20260102T030405Z-"));
+    assert!(lake.key().starts_with("classification_failures/day=2026-01-02/hour=03/20260102T030000Z-"));
 }
 
 #[tokio::test]
@@ -117,13 +75,93 @@ async fn a_compressed_delivery_survives_the_queue() {
 
 #[tokio::test]
 async fn the_queue_keeps_the_content_encoding() {
+    let log = alert().to_string();
+    let huge = "x".repeat(2 * 1024 * 1024);
+    for (name, body) in [
+        ("br", log.clone().into_bytes()),
+        ("gzip", log.clone().into_bytes()),
+        ("gzip, gzip", gzip(&log)),
+        ("gzip,zstd", gzip(&log)),
+        ("\u{fc}", log.clone().into_bytes()),
+        (" X-GZIP ", gzip(&log)),
+        ("identity", gzip(&log)),
+        (&*huge, log.clone().into_bytes()),
+    ] {
+        let headers = [JSON, ("Content-Encoding", name)];
+        let direct = TestLake::start().await;
+        counts(&direct.deliver_with(&headers, &body).await);
+        let (sqs, lake) = lake().await;
+        lake.s3.fail_always(DENIED);
+        assert_queued(&lake.deliver_with(&headers, &body).await);
+        lake.s3.heal();
+        assert!(sqs.messages()[0].len() < body.len() * 2 + 1024, "{} bytes", sqs.messages()[0].len());
+        assert_eq!(Drain::of(&lake).await.left_of(&sqs.messages()).await, [""; 0]);
+        // A failure's key has the hour of its receipt.
+        let ids = |lake: &TestLake| lake.keys().into_iter().map(|key| key.rsplit('-').next().map(str::to_owned));
+        assert!(ids(&direct).eq(ids(&lake)), "{:?} and {:?}", direct.keys(), lake.keys());
+        let errors = [&direct, &lake].map(|lake| {
+            lake.records(FAILURES).into_iter().map(|record| [record["error"].clone(), record["payload"].clone()])
+        });
+        let [direct, queued] = errors.map(Iterator::collect::<Vec<_>>);
+        assert_eq!(direct, queued);
+    }
+}
+
+/// An alert of this hour, as text.
+fn alert_of_hour(hour: usize) -> String {
+    alert_at(&format!("2026-11-22T{hour:02}:59:59Z"))
+}
+
+#[tokio::test]
+async fn messages_that_hang_do_not_starve_the_others() {
     let (sqs, lake) = lake().await;
     lake.s3.fail_always(DENIED);
-    assert_queued(&lake.deliver_with(&[JSON, ("Content-Encoding", "br")], alert().to_string()).await);
+    // Those that hang come first.
+    for hour in [3, 3, 4, 5, 6] {
+        assert_queued(&lake.deliver(alert_of_hour(hour)).await);
+    }
     lake.s3.heal();
-    assert_eq!(Drain::of(&lake).await.left_of(&sqs.messages()).await, [""; 0]);
-    let error = lake.record(FAILURES)["error"].as_str().unwrap().to_owned();
-    assert!(error.contains("encoding"), "the error of a direct delivery: {error}");
+    lake.s3.withhold("/hour=03/");
+    let drain = Drain::of(&lake).await;
+    assert_eq!(drain.left_of(&sqs.messages()).await, ["0", "1"]);
+    assert_eq!(lake.records(ALERTS).len(), 3);
+
+    // Each message has its line, and each failed one says why.
+    let output = drain.0.settled_output().await;
+    let lines: Vec<Value> = output.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let reports = lines.iter().filter(|line| line.get("RequestId").is_some());
+    let reports: Vec<_> = reports.map(|line| [&line["MessageId"], &line["Outcome"]]).collect();
+    let (failed, stored) = (json!("store unavailable"), json!("stored"));
+    let ids = ["0", "1", "2", "3", "4"].map(|id| json!(id));
+    let outcomes = [&failed, &failed, &stored, &stored, &stored];
+    assert_eq!(reports, ids.iter().zip(outcomes).map(|(id, outcome)| [id, outcome]).collect::<Vec<_>>());
+    for id in ["0", "1"] {
+        let expected = format!("spill queue message {id}: cannot store the delivery: PutObject timed out");
+        let is_named =
+            |line: &Value| line["fields"]["message"].as_str().is_some_and(|text| text.starts_with(&expected));
+        assert!(lines.iter().any(is_named), "{expected}: {output}");
+    }
+}
+
+#[tokio::test]
+async fn a_rejected_message_is_named_with_its_reason() {
+    let (sqs, lake) = lake().await;
+    lake.s3.fail_always(DENIED);
+    assert_queued(&lake.deliver(alert().to_string()).await);
+    lake.s3.heal();
+    let good = sqs.messages().remove(0);
+    let mut forged: Value = serde_json::from_str(&good).unwrap();
+    forged["body"] = json!("e30=");
+    let drain = Drain::of(&lake).await;
+    assert_eq!(drain.left_of(&[good, forged.to_string(), "{}".to_owned()]).await, ["1", "2"]);
+    let output = drain.0.settled_output().await;
+    for line in [
+        "spill queue message 1 rejected: the signature does not verify",
+        "spill queue message 2 rejected: it is not a delivery of this function",
+    ] {
+        assert!(output.contains(line), "{line}: {output}");
+    }
+    assert_eq!(output.matches("\"Outcome\":\"message rejected\"").count(), 2, "{output}");
 }
 
 #[tokio::test]
@@ -228,6 +266,6 @@ async fn the_output_counts_queued_deliveries_and_no_secret() {
     }
     let drain = Drain::of(&lake).await;
     drain.left_of(&["{\"private\":1}".to_owned()]).await;
-    assert!(!drain.0.output_with("message refused").await.contains("private"));
+    assert!(!drain.0.output_with("message rejected").await.contains("private"));
     assert!(lake.s3.objects(BUCKET).is_empty());
 }

@@ -1,8 +1,9 @@
 //! Record: what the lake stores of a log. Event time, row id and indicators.
 
+use chrono::{TimeDelta, Utc};
 use serde_json::{Value, json};
 
-use crate::support::{ALERTS, HEALTH_CHECKS, TestLake, alert, alert_at, alert_with_id, counts, health_check};
+use crate::support::{ALERTS, FAILURES, HEALTH_CHECKS, TestLake, alert, alert_at, alert_with_id, counts, health_check};
 
 /// The line of the only record that `log` becomes.
 async fn line_of(log: &str, table: &str) -> String {
@@ -86,38 +87,93 @@ async fn logs_that_differ_in_the_fortieth_digit_are_two() {
     }
 }
 
+/// Delivers an alert of this timestamp; returns its record's event time and its key.
+async fn stored_at(timestamp: &str) -> (String, String) {
+    let lake = TestLake::start().await;
+    assert_eq!(counts(&lake.deliver(alert_at(timestamp)).await), [1, 0, 0], "{timestamp}");
+    let record = lake.record(ALERTS);
+    assert_eq!(record["timestamp"], timestamp);
+    (record["p_event_time"].as_str().unwrap().to_owned(), lake.key())
+}
+
 #[tokio::test]
 async fn event_times_are_utc_and_cut_to_milliseconds() {
-    for (timestamp, event_time, hour) in [
-        ("2026-11-22T09:59:59Z", "2026-11-22 09:59:59.000", "year=2026/month=11/day=22/hour=09/20261122T095959Z"),
-        ("2026-11-22T09:59:59.9Z", "2026-11-22 09:59:59.900", "year=2026/month=11/day=22/hour=09/20261122T095959Z"),
-        (
-            "2026-11-22T09:59:59.999999Z",
-            "2026-11-22 09:59:59.999",
-            "year=2026/month=11/day=22/hour=09/20261122T095959Z",
-        ),
+    for (timestamp, expected, partition, name) in [
+        ("2026-11-22T09:59:59Z", "2026-11-22 09:59:59.000", "day=2026-11-22/hour=09", "20261122T095959Z"),
+        ("2026-11-22T09:59:59.9Z", "2026-11-22 09:59:59.900", "day=2026-11-22/hour=09", "20261122T095959Z"),
+        ("2026-11-22T09:59:59.999999Z", "2026-11-22 09:59:59.999", "day=2026-11-22/hour=09", "20261122T095959Z"),
         (
             "2026-11-22T09:59:59.9999999999999999999999Z",
             "2026-11-22 09:59:59.999",
-            "year=2026/month=11/day=22/hour=09/20261122T095959Z",
+            "day=2026-11-22/hour=09",
+            "20261122T095959Z",
         ),
-        ("2026-11-02T03:04:05+14:00", "2026-11-01 13:04:05.000", "year=2026/month=11/day=01/hour=13/20261101T130405Z"),
-        ("2026-12-31T23:30:00-01:00", "2027-01-01 00:30:00.000", "year=2027/month=01/day=01/hour=00/20270101T003000Z"),
-        ("2024-02-29T00:00:00-00:00", "2024-02-29 00:00:00.000", "year=2024/month=02/day=29/hour=00/20240229T000000Z"),
+        ("2026-11-02T03:04:05+14:00", "2026-11-01 13:04:05.000", "day=2026-11-01/hour=13", "20261101T130405Z"),
+        ("2025-12-31T23:30:00-01:00", "2026-01-01 00:30:00.000", "day=2026-01-01/hour=00", "20260101T003000Z"),
+        ("2024-02-29T00:00:00-00:00", "2024-02-29 00:00:00.000", "day=2024-02-29/hour=00", "20240229T000000Z"),
+        ("2024-01-01T00:00:00Z", "2024-01-01 00:00:00.000", "day=2024-01-01/hour=00", "20240101T000000Z"),
         // A leap second stays in its own hour, because SQL engines do not accept a second 60.
-        ("2016-12-31T23:59:60Z", "2016-12-31 23:59:59.999", "year=2016/month=12/day=31/hour=23/20161231T235959Z"),
-        ("2016-12-31T23:59:60.5Z", "2016-12-31 23:59:59.999", "year=2016/month=12/day=31/hour=23/20161231T235959Z"),
-        ("0000-01-01T00:00:00Z", "0000-01-01 00:00:00.000", "year=0000/month=01/day=01/hour=00/00000101T000000Z"),
-        ("1969-12-31T23:59:59.9Z", "1969-12-31 23:59:59.900", "year=1969/month=12/day=31/hour=23/19691231T235959Z"),
-        ("9999-12-31T23:59:59.9999Z", "9999-12-31 23:59:59.999", "year=9999/month=12/day=31/hour=23/99991231T235959Z"),
+        ("2025-12-31T23:59:60Z", "2025-12-31 23:59:59.999", "day=2025-12-31/hour=23", "20251231T235959Z"),
+        ("2025-12-31T23:59:60.5Z", "2025-12-31 23:59:59.999", "day=2025-12-31/hour=23", "20251231T235959Z"),
     ] {
-        let lake = TestLake::start().await;
-        assert_eq!(counts(&lake.deliver(alert_at(timestamp)).await), [1, 0, 0], "{timestamp}");
-        let record = lake.record(ALERTS);
-        assert_eq!((&record["p_event_time"], &record["timestamp"]), (&json!(event_time), &json!(timestamp)));
-        let key = lake.key();
-        assert!(key.starts_with(&format!("tracebit_alert/{hour}-")), "{timestamp}: {key}");
+        let (event_time, key) = stored_at(timestamp).await;
+        assert_eq!(event_time, expected, "{timestamp}");
+        assert!(key.starts_with(&format!("tracebit_alert/{partition}/{name}-")), "{timestamp}: {key}");
     }
+}
+
+#[tokio::test]
+async fn a_log_of_a_day_that_no_query_sees_goes_to_the_day_of_receipt() {
+    let in_days = |days| (Utc::now() + TimeDelta::days(days)).format("%Y-%m-%dT%H:%M:%SZ").to_string();
+    let three_days_ahead = in_days(3);
+    for (timestamp, expected) in [
+        ("0000-01-01T00:00:00Z", "0000-01-01 00:00:00.000"),
+        ("0001-01-01T13:00:00Z", "0001-01-01 13:00:00.000"),
+        ("1969-12-31T23:59:59.9Z", "1969-12-31 23:59:59.900"),
+        ("2023-12-31T23:59:59.999Z", "2023-12-31 23:59:59.999"),
+        ("9999-12-31T23:59:59.9999Z", "9999-12-31 23:59:59.999"),
+        (&*three_days_ahead, &*three_days_ahead.replace('T', " ").replace('Z', ".000")),
+    ] {
+        let before = Utc::now();
+        let (event_time, key) = stored_at(timestamp).await;
+        assert_eq!(event_time, expected);
+        let name = timestamp[..19].replace(['-', ':'], "");
+        let of_receipt =
+            [before, Utc::now()].map(|time| time.format("tracebit_alert/day=%Y-%m-%d/hour=00/").to_string());
+        let is_expected = |partition: &String| key.starts_with(&format!("{partition}{name}Z-"));
+        assert!(of_receipt.iter().any(is_expected), "{timestamp}: {key}");
+    }
+    // Tomorrow is seen.
+    let tomorrow = in_days(1);
+    let (_, key) = stored_at(&tomorrow).await;
+    assert!(key.starts_with(&format!("tracebit_alert/day={}/hour={}/", &tomorrow[..10], &tomorrow[11..13])), "{key}");
+}
+
+#[tokio::test]
+async fn a_lone_surrogate_is_kept_as_the_replacement_character() {
+    for (sent, kept) in [
+        (r"cut \ud83d", r"cut \ufffd"),
+        (r"\uDC26 cut", r"\ufffd cut"),
+        (r"\ud83d\ud83d\udc26", r"\ufffd\ud83d\udc26"),
+        (r"\\ud83d \ud83d\n", r"\\ud83d \ufffd\n"),
+    ] {
+        let with = |text: &str| alert().to_string().replace("aws-cli/2.0", text);
+        let lake = TestLake::start().await;
+        assert_eq!(counts(&lake.deliver(with(sent)).await), [1, 0, 0], "{sent}");
+        let [line] = lake.lines(ALERTS).try_into().unwrap();
+        let expected = with(kept);
+        assert!(line.starts_with(&expected[..expected.len() - 1]), "{sent}: {line}");
+        assert!(serde_json::from_str::<Value>(&line).is_ok(), "{sent}: {line}");
+        assert_eq!(counts(&lake.deliver(format!("[{}]", with(sent))).await), [0, 1, 0], "{sent}");
+    }
+    // In a name, too, and in a failure as it was sent.
+    let lake = TestLake::start().await;
+    let name = alert().to_string().replacen('{', r#"{"\ud83d":1,"#, 1);
+    assert_eq!(counts(&lake.deliver(&name).await), [1, 0, 0]);
+    assert!(lake.lines(ALERTS)[0].starts_with(r#"{"\ufffd":1,"#));
+    let failure = r#"{"discriminator":{"type":"\ud83d"}}"#;
+    assert_eq!(counts(&lake.deliver(failure).await), [0, 0, 1]);
+    assert_eq!(lake.record(FAILURES)["payload"], failure);
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@
 use std::{
     collections::BTreeMap,
     fs,
+    future::pending,
     net::SocketAddr,
     ops::Deref,
     path::{Path, PathBuf},
@@ -78,6 +79,7 @@ impl S3 {
             folder,
             turn: tokio::sync::Mutex::default(),
             seen: Mutex::default(),
+            withheld: Mutex::default(),
         });
         let front = Front::start(addr, Arc::clone(&backend), Backend::answer).await;
         Self { backend, front, _temporary: None }
@@ -124,6 +126,11 @@ impl S3 {
         self.backend.seen(|seen| seen.puts.clone())
     }
 
+    /// Lets every further `PutObject` request hang whose key contains this text.
+    pub fn withhold(&self, text: &str) {
+        *self.backend.withheld.lock().unwrap_or_else(PoisonError::into_inner) = Some(text.to_owned());
+    }
+
     /// How many requests of any method have arrived.
     pub fn requests(&self) -> usize {
         self.backend.seen(|seen| seen.requests.values().sum())
@@ -148,6 +155,8 @@ struct Backend {
     folder: PathBuf,
     turn: tokio::sync::Mutex<()>,
     seen: Mutex<Seen>,
+    /// A text whose keys are not stored.
+    withheld: Mutex<Option<String>>,
 }
 
 #[derive(Default)]
@@ -178,6 +187,10 @@ impl Backend {
     }
 
     async fn put(&self, bucket: &str, key: &str, request: Request<Bytes>) -> Option<Reply> {
+        let withheld = self.withheld.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if withheld.is_some_and(|text| key.contains(&text)) {
+            pending::<()>().await;
+        }
         // s3s-fs would create the bucket.
         if !self.folder.join(bucket).is_dir() {
             return Some(error_reply(404, "NoSuchBucket"));

@@ -1,6 +1,7 @@
 //! Chaos: thousands of deliveries while S3, SQS and Secrets Manager fail at random in every way and refuse connections for a
-//! while, and the functions are killed at random. Afterwards every acknowledged log must be in the lake exactly once and
-//! readable, and no other log may be there.
+//! while, and the functions are killed at random. Logs come again in the company of others, and whole deliveries come again.
+//! Afterwards every acknowledged log must be in the lake exactly once, in an object of its own and readable, and no other
+//! log may be there.
 //!
 //! `CHAOS_SEED` repeats a round. `CHAOS_DELIVERIES` runs rounds with consecutive seeds until that many deliveries are
 //! acknowledged.
@@ -42,6 +43,8 @@ struct Totals {
     unavailable: usize,
     queued: usize,
     forgeries: usize,
+    company: usize,
+    replays: usize,
 }
 
 #[tokio::test]
@@ -61,6 +64,7 @@ async fn every_acknowledged_log_is_stored_exactly_once() {
     // A busy machine delays some answers, but few.
     assert!(sum.late <= sum.deliveries / 100, "answers past the deadline: {sum}");
     assert!(sum.unavailable > 0 && sum.queued > 0 && sum.forgeries > 0, "too little chaos: {sum}");
+    assert!(sum.company > deliveries / 10 && sum.replays > deliveries / 50, "too little chaos: {sum}");
 }
 
 /// One round. Panics, with the seed, if a log is lost, doubled or invented.
@@ -105,16 +109,14 @@ async fn function(plan: &FaultPlan, binary: &str) -> Function {
     function
 }
 
-/// How many copies of each log are in the lake, by id. Every object must be readable to its end.
+/// How many copies of each log are in the lake, by id. Every object must be one record, readable to its end.
 fn in_lake(plan: &FaultPlan) -> BTreeMap<String, usize> {
     let mut ids = BTreeMap::new();
     for (key, body) in plan.s3.objects(BUCKET) {
         assert!(key.starts_with("tracebit_alert/") && body.ends_with(b"\n"), "{key}");
-        for line in body.split_inclusive(|byte| *byte == b'\n') {
-            let record: serde_json::Value =
-                serde_json::from_slice(line).unwrap_or_else(|error| panic!("a line of {key} is not a record: {error}"));
-            *ids.entry(record["id"].as_str().unwrap().to_owned()).or_default() += 1;
-        }
+        let record: serde_json::Value =
+            serde_json::from_slice(&body).unwrap_or_else(|error| panic!("{key} is not one record: {error}"));
+        *ids.entry(record["id"].as_str().unwrap().to_owned()).or_default() += 1;
     }
     ids
 }
@@ -137,16 +139,19 @@ impl AddAssign for Totals {
         self.unavailable += other.unavailable;
         self.queued += other.queued;
         self.forgeries += other.forgeries;
+        self.company += other.company;
+        self.replays += other.replays;
     }
 }
 
 impl Display for Totals {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { deliveries, logs, faults, outages, kills, late, unavailable, queued, forgeries } = self;
+        let Self { deliveries, logs, faults, outages, kills, late, unavailable, queued, forgeries, company, replays } =
+            self;
         write!(
             f,
-            "{deliveries} deliveries of {logs} logs, all acknowledged and stored exactly once; {faults} requests met a \
-             fault, {outages} outages, {kills} kills; answers: {queued} with 202, {unavailable} with 503, {late} after the \
+            "{deliveries} deliveries of {logs} logs, all acknowledged and stored exactly once, though {company} deliveries \
+             held old logs too and {replays} came a second time; {faults} requests met a fault, {outages} outages, {kills} kills; answers: {queued} with 202, {unavailable} with 503, {late} after the \
              deadline; {forgeries} forgeries, none accepted"
         )
     }

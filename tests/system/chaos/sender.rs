@@ -1,7 +1,10 @@
 //! A sender with its own instance of the function. It sends each delivery until it is acknowledged, and sometimes kills the
 //! function.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
 
 use fastrand::Rng;
 use serde_json::json;
@@ -14,13 +17,26 @@ use crate::support::{GZIP, JSON, alert_with_id, gzip, signed_event_with};
 const DEADLINE: Duration = Duration::from_secs(2);
 const FORGED: &str = "another-secret-than-tracebits";
 
+/// How many of its last deliveries a sender can replay.
+const REPLAYABLE: usize = 50;
+
 /// Sends this many deliveries. Returns what happened, and the ids of the acknowledged logs.
+///
+/// Logs that were acknowledged come again, alone or in the company of others, new and old. Whole deliveries come again, too.
 pub(super) async fn send_all(plan: &FaultPlan, mut rng: Rng, name: usize, deliveries: usize) -> (Totals, Vec<String>) {
-    let (mut totals, mut acknowledged) = (Totals::default(), Vec::new());
+    let (mut totals, mut acknowledged) = (Totals::default(), Vec::<String>::new());
+    let mut sent = VecDeque::with_capacity(REPLAYABLE);
     let mut instance = function(plan, BINARY).await;
     for n in 0..deliveries {
         let batch = if rng.f32() < 0.05 { rng.usize(2..12) } else { 1 };
-        let ids: Vec<_> = (0..batch).map(|k| format!("{name}-{n}-{k}")).collect();
+        let new: Vec<_> = (0..batch).map(|k| format!("{name}-{n}-{k}")).collect();
+        let mut ids = new.clone();
+        if rng.f32() < 0.2 && !acknowledged.is_empty() {
+            let old = (0..rng.usize(1..12)).map(|_| acknowledged[rng.usize(0..acknowledged.len())].clone());
+            ids.extend(old);
+            rng.shuffle(&mut ids);
+            totals.company += 1;
+        }
         let (headers, body) = delivery(&mut rng, &ids);
         if rng.f32() < 0.02 {
             let forged = signed_event_with(FORGED, &headers, payload(&["forged".to_owned()]).as_bytes());
@@ -33,7 +49,16 @@ pub(super) async fn send_all(plan: &FaultPlan, mut rng: Rng, name: usize, delive
         while !try_once(plan, &mut rng, &mut totals, &mut instance, &event).await {}
         totals.deliveries += 1;
         totals.logs += batch;
-        acknowledged.extend(ids);
+        acknowledged.extend(new);
+        if rng.f32() < 0.05 && !sent.is_empty() {
+            let old = &sent[rng.usize(0..sent.len())];
+            while !try_once(plan, &mut rng, &mut totals, &mut instance, old).await {}
+            totals.replays += 1;
+        }
+        if sent.len() == REPLAYABLE {
+            sent.pop_front();
+        }
+        sent.push_back(event);
     }
     (totals, acknowledged)
 }
@@ -88,17 +113,22 @@ async fn restart(plan: &FaultPlan, rng: &mut Rng, instance: &mut Function) {
     *instance = function(plan, BINARY).await;
 }
 
-/// Headers and body of a delivery, which is sometimes compressed.
+/// Headers and body of a delivery, which is sometimes compressed, and sometimes an array.
 fn delivery(rng: &mut Rng, ids: &[String]) -> (Vec<(&'static str, &'static str)>, Vec<u8>) {
-    let payload = payload(ids);
+    let lines = payload(ids);
+    let payload = match rng.f32() {
+        ..0.2 => format!("[{}]", lines.trim_end().replace('\n', ",")),
+        ..0.3 => format!("[\n{}\n]", lines.trim_end().replace('\n', ",\n")),
+        _ => lines,
+    };
     if rng.f32() < 0.1 { (vec![JSON, GZIP], gzip(payload)) } else { (vec![JSON], payload.into_bytes()) }
 }
 
-/// One log a line. The logs alternate between two hours, so that they become two objects.
+/// One log a line, of two hours. The same id is the same log.
 fn payload(ids: &[String]) -> String {
-    let logs = ids.iter().enumerate().map(|(n, id)| {
+    let logs = ids.iter().map(|id| {
         let mut log = alert_with_id(id);
-        log["timestamp"] = json!(format!("2026-11-22T{:02}:59:59Z", 8 + n % 2));
+        log["timestamp"] = json!(format!("2026-11-22T{:02}:59:59Z", 8 + id.len() % 2));
         format!("{log}\n")
     });
     logs.collect()

@@ -2,6 +2,7 @@
 
 mod answer;
 mod body;
+mod drain;
 mod function;
 mod lake;
 mod output;
@@ -10,6 +11,7 @@ mod signed;
 
 pub(crate) use answer::{assert_is_json, assert_kept, assert_queued, assert_unavailable, counts};
 pub(crate) use body::{GZIP, JSON, ZSTD, bomb, gzip, zstd};
+pub(crate) use drain::{DRAIN_DEADLINE, Drain, lake_with_queue};
 pub(crate) use function::{
     BINARY, BUCKET, DRAIN, SECRET, lake_env, secrets_manager_env, spill_env, start_function, start_s3,
 };
