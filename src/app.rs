@@ -139,7 +139,7 @@ impl App {
             Ok(payload) => Batch::build(payload::elements(payload, schema::probe), &self.schemas, context),
             Err(error) => {
                 let payload = Redacted(body.bytes().into());
-                Batch::of_failure(Failure { error: error.to_string(), payload, log_type: None }, context)
+                Batch::of_failure(Failure { error: Redacted(error.to_string()), payload, log_type: None }, context)
             }
         };
         let deadline = if has_queue { deadline.for_store_before_queue() } else { deadline };

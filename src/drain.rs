@@ -67,6 +67,11 @@ fn error_of(ingested: &Result<Ingested<'_>, NotAnEnvelope>, id: &str) -> Option<
         Ok(Ingested { outcome: Outcome::Unauthorized(error), .. }) => {
             Some(DrainError::Rejected { id, cause: format!("signature {error}") })
         }
-        Ok(Ingested { outcome, .. }) => outcome.problem().map(|problem| DrainError::Failed { id, problem }),
+        Ok(Ingested { outcome: Outcome::Stored, .. }) => None,
+        // Whatever is not stored stays in the queue.
+        Ok(Ingested { outcome, .. }) => {
+            let problem = outcome.problem().unwrap_or_else(|| outcome.label().to_owned());
+            Some(DrainError::Failed { id, problem })
+        }
     }
 }

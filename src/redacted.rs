@@ -79,17 +79,23 @@ mod tests {
         let schemas = Schemas::embedded().unwrap();
         let source = Source { id: None, label: "tracebit".to_owned() };
         let context = ReceiveContext { received: Utc::now(), source: &source };
-        let payload = format!("{body}\n{MARK}");
+        let alert = format!(
+            r#"{{"discriminator":{{"type":"tracebit_alert_log"}},"timestamp":"2026-11-22T09:00:00Z","id":"1","alert_id":"2","principal":{{"id":"{MARK}"}}}}"#
+        );
+        let payload = format!("{body}\n{MARK}\n{alert}");
         assert_hidden(&elements(payload.as_bytes(), probe));
         assert_hidden(&schemas.classify(body.as_bytes()).unwrap());
+        assert_hidden(&schemas.classify(alert.as_bytes()).unwrap());
+        let unknown = body.replace("health_check", MARK);
+        assert_hidden(&schemas.classify(unknown.as_bytes()).unwrap_err());
         let batch = Batch::build(elements(payload.as_bytes(), probe), &schemas, context);
         assert_hidden(&batch);
         let prefix = Prefix::default();
         let objects: Vec<_> = batch.objects(&prefix).collect();
-        assert_eq!(objects.len(), 2);
+        assert_eq!(objects.len(), 3);
         assert_hidden(&objects);
         assert_hidden(&Failure {
-            error: String::new(),
+            error: Redacted(MARK.to_owned()),
             payload: Redacted(Cow::Borrowed(MARK.as_bytes())),
             log_type: None,
         });

@@ -1,7 +1,7 @@
 //! Which secrets verify a signature, and when to read them again: a pure state machine. The client feeds it with what
 //! Secrets Manager answers and with the time.
 //!
-//! AWS's own caching client for Secrets Manager knows neither deadlines nor `AWSPREVIOUS`, hence this one.
+//! This is by hand, because AWS's caching client for Secrets Manager knows neither deadlines nor `AWSPREVIOUS`.
 
 use std::time::{Duration, SystemTime};
 
@@ -13,14 +13,14 @@ const FRESH: Duration = Duration::from_mins(10);
 /// How long known secrets verify while Secrets Manager gives no better ones.
 const MAX_AGE: Duration = Duration::from_hours(24);
 
-/// The shortest time between two fetches for signatures that do not verify. It is short, because a delivery that comes in
-/// this time after a rotation gets a 503; but a flood of forgeries must not become a flood of calls.
+/// The shortest time between two fetches for signatures that do not verify. A flood of forgeries must not become a flood of
+/// calls. The pause is short, because a delivery under a new secret gets a 503 during it.
 const MISMATCH_PAUSE: Duration = Duration::from_secs(10);
 
-/// The shortest time between two fetches that fail, while no known secret is good.
+/// How long to wait after a failed fetch if no known secret is good.
 const FAILURE_PAUSE: Duration = Duration::from_secs(2);
 
-/// The same while known secrets are good. Each of these fetches can delay a delivery.
+/// How long to wait after a failed fetch if a known secret is good. Each of these fetches can delay a delivery.
 const FAILURE_PAUSE_WHILE_KNOWN: Duration = Duration::from_mins(1);
 
 /// The shared secret is not known.
@@ -61,11 +61,13 @@ pub(super) struct Rotation {
     secrets: Vec<Secret>,
     /// When Secrets Manager last answered with secrets that can be used.
     confirmed: Option<SystemTime>,
-    /// When a signature that did not verify last made the client fetch the secrets.
+    /// The time of the last fetch that a mismatch caused.
     mismatched: Option<SystemTime>,
+    /// Since when a previous version that is known could not be read.
+    kept_since: Option<SystemTime>,
     /// When the last fetch failed, if it did.
     failed: Option<SystemTime>,
-    /// Whether the last fetch failed, wholly or in part. Then a signature that does not verify may still be right.
+    /// Whether a version could not be read, so that a signature that does not verify may still be right.
     is_in_doubt: bool,
 }
 
@@ -83,6 +85,11 @@ impl Rotation {
     /// Whether a signature that no known secret verifies may still be right.
     pub(super) fn is_in_doubt(&self) -> bool {
         self.is_in_doubt
+    }
+
+    /// Lets the first delivery try again at once after INIT could not fetch the secrets.
+    pub(super) fn forget_failure(&mut self) {
+        self.failed = None;
     }
 
     /// Whether to fetch the secrets before a signature is verified.
@@ -105,7 +112,10 @@ impl Rotation {
     /// # Errors
     /// [`SecretError`] if it gives no secret. Known secrets stay, unless Secrets Manager says that there is none.
     pub(super) fn update(&mut self, current: Version, previous: Version, now: SystemTime) -> Result<(), SecretError> {
-        self.is_in_doubt = [&current, &previous].iter().any(|version| matches!(version, Version::Unavailable(_)));
+        // A delivery may be signed with a version that could not be read.
+        self.is_in_doubt = matches!(current, Version::Unavailable(_) | Version::Unusable(_))
+            || matches!(previous, Version::Unavailable(_));
+        let previous_is_unread = matches!(previous, Version::Unavailable(_));
         let (secrets, error) = match (current, previous) {
             (Version::Secret(current), Version::Secret(previous)) => (vec![current, previous], None),
             (Version::Secret(current), previous) => {
@@ -123,18 +133,20 @@ impl Rotation {
         match error {
             Some(error) => {
                 self.failed = Some(now);
-                // There is no secret: that is an answer, and not a failure to get one.
+                // Secrets Manager answered that there is no secret.
                 if matches!(error, SecretError::Missing(_)) {
                     self.secrets.clear();
+                    self.confirmed = None;
                 }
                 Err(error)
             }
             None => {
                 let known = std::mem::replace(&mut self.secrets, secrets);
-                if self.is_in_doubt {
-                    // The previous version could not be read. It is among those known, if it is known at all.
-                    let new = self.secrets.clone();
-                    self.secrets.extend(known.into_iter().filter(|known| !new.contains(known)).take(2));
+                self.kept_since = previous_is_unread.then(|| self.kept_since.unwrap_or(now));
+                if is_within(self.kept_since, now, MAX_AGE) {
+                    // The previous version is among the secrets that are known, if it is known at all.
+                    let read = self.secrets.clone();
+                    self.secrets.extend(known.into_iter().filter(|known| !read.contains(known)).take(2));
                 }
                 self.confirmed = Some(now);
                 self.failed = None;
@@ -224,18 +236,47 @@ mod tests {
     }
 
     #[test]
+    fn a_previous_version_that_is_never_read_is_dropped_after_a_day() {
+        let mut rotation = rotation("b", "a");
+        let mut now = start();
+        for hour in 1..=25 {
+            now = start() + Duration::from_hours(hour);
+            rotation.update(version("b"), version("down"), now).unwrap();
+            assert_eq!(rotation.secrets(now).len(), if hour < 25 { 2 } else { 1 }, "after {hour} h");
+        }
+        assert_eq!(rotation.secrets(now), secrets(&["b"]));
+    }
+
+    #[test]
+    fn a_missing_secret_is_looked_for_again() {
+        let mut rotation = rotation("a", "missing");
+        rotation.update(version("missing"), version("missing"), start()).unwrap_err();
+        assert!(rotation.secrets(start()).is_empty());
+        assert!(rotation.must_fetch(start() + Duration::from_secs(2)));
+    }
+
+    #[test]
+    fn the_first_delivery_after_init_tries_at_once() {
+        let mut rotation = Rotation::default();
+        rotation.update(version("down"), version("down"), start()).unwrap_err();
+        assert!(!rotation.must_fetch(start()));
+        rotation.forget_failure();
+        assert!(rotation.must_fetch(start()));
+    }
+
+    #[test]
     fn known_secrets_survive_what_cannot_be_read() {
         let later = start() + Duration::from_mins(20);
         for (current, previous, known, is_in_doubt) in [
             ("down", "down", &["b", "a"][..], true),
-            ("unusable", "missing", &["b", "a"], false),
+            ("unusable", "missing", &["b", "a"], true),
             ("unusable", "down", &["b", "a"], true),
             ("missing", "missing", &[], false),
             ("b", "down", &["b", "a"], true),
             ("c", "down", &["c", "b", "a"], true),
             ("c", "b", &["c", "b"], false),
             ("c", "unusable", &["c"], false),
-            ("unusable", "b", &["b"], false),
+            ("unusable", "b", &["b"], true),
             ("b", "missing", &["b"], false),
         ] {
             let mut rotation = rotation("b", "a");

@@ -40,7 +40,7 @@ pub enum SecretSource {
 pub(crate) struct Authorized<'a> {
     /// The body.
     pub(crate) body: Verified<'a>,
-    /// Whether the secret should have been read again and could not be.
+    /// Whether the secret is stale because it could not be read again.
     pub(crate) has_stale_secret: bool,
 }
 
@@ -81,8 +81,10 @@ impl Secrets {
     /// cannot be reached, the first delivery tries again.
     pub async fn warm(&self, deadline: Deadline) -> Result<(), SecretError> {
         let Kind::Managed(managed) = &self.0 else { return Ok(()) };
-        match managed.fetch(&mut *managed.rotation.lock().await, SystemTime::now(), deadline).await {
+        let mut rotation = managed.rotation.lock().await;
+        match managed.fetch(&mut rotation, SystemTime::now(), deadline).await {
             Err(error @ SecretError::Unavailable(_)) => {
+                rotation.forget_failure();
                 tracing::warn!("cannot fetch the shared secret at start-up; the first delivery tries again: {error}");
                 Ok(())
             }

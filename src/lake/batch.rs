@@ -98,7 +98,7 @@ impl<'s, 't> Batch<'s, 't> {
                     batch.push(Table::LogType(log.schema), log.event_time, log.row_id, kept);
                 }
                 Err(unclassified) => batch.failure(Failure {
-                    error: unclassified.to_string(),
+                    error: Redacted(unclassified.to_string()),
                     payload: Redacted(Cow::Borrowed(element)),
                     log_type: unclassified.schema.map(|schema| schema.log_type.as_str()),
                 }),
@@ -236,7 +236,7 @@ impl<'s, 't> BatchBuilder<'s, 't> {
             return;
         }
         if self.overflow.count == 0 {
-            self.overflow.first_error = failure.error;
+            self.overflow.first_error = failure.error.0;
         }
         self.overflow.count += 1;
         self.overflow.payloads.extend_from_slice(&failure.payload);
@@ -255,7 +255,10 @@ impl<'s, 't> BatchBuilder<'s, 't> {
         if count > 0 {
             let error =
                 format!("{count} more elements of this payload fit no schema, a line each; the first: {first_error}");
-            self.failure_record(Failure { error, payload: Redacted(Cow::Owned(payloads)), log_type: None }, count);
+            self.failure_record(
+                Failure { error: Redacted(error), payload: Redacted(Cow::Owned(payloads)), log_type: None },
+                count,
+            );
         }
         self.records.sort_unstable_by(|a, b| (a.place(), a.id).cmp(&(b.place(), b.id)));
         let mut repeats = 0;

@@ -85,8 +85,8 @@ pub(super) fn push_log(lines: &mut Vec<u8>, text: &[u8], standard_fields: &[u8])
 /// A classification failure: an element, or a whole payload, that fits no schema.
 #[derive(Debug)]
 pub struct Failure<'s, 't> {
-    /// What is wrong, for a person to read.
-    pub error: String,
+    /// What is wrong, for a person to read. It can quote a name or a value of the payload.
+    pub error: Redacted<String>,
     /// The text as sent.
     pub payload: Redacted<Cow<'t, [u8]>>,
     /// The log type that its discriminator names, if any.
@@ -223,7 +223,8 @@ mod tests {
     #[test]
     fn a_failure_keeps_what_was_sent() {
         for (payload, kept, encoding) in [(&b"{\"a\":\n"[..], "{\"a\":\n", "utf-8"), (b"\xff\xfe", "//4=", "base64")] {
-            let failure = Failure { error: "e".to_owned(), payload: Redacted(Cow::Borrowed(payload)), log_type: None };
+            let failure =
+                Failure { error: Redacted("e".to_owned()), payload: Redacted(Cow::Borrowed(payload)), log_type: None };
             let mut lines = Vec::new();
             let source = source();
             let received = time::parse("2026-11-22T10:20:30Z").unwrap();
@@ -242,7 +243,8 @@ mod tests {
     #[test]
     fn a_payload_of_control_characters_is_kept_as_base64() {
         let payload = vec![0; 2_000_000];
-        let failure = Failure { error: "e".to_owned(), payload: Redacted(Cow::Borrowed(&payload)), log_type: None };
+        let failure =
+            Failure { error: Redacted("e".to_owned()), payload: Redacted(Cow::Borrowed(&payload)), log_type: None };
         let mut lines = Vec::new();
         let source = source();
         let received = time::parse("2026-11-22T10:20:30Z").unwrap();

@@ -116,7 +116,11 @@ impl Store {
     }
 
     async fn put<'s>(&self, object: Object<'_, 's, '_>, deadline: Deadline) -> Stored<'s> {
-        let result = self.create(&object.key, object.body(), deadline).await;
+        let result = if deadline.left().is_zero() {
+            Err(StoreError::TimedOut(Attempts::default().timed_out()))
+        } else {
+            self.create(&object.key, object.body(), deadline).await
+        };
         Stored { key: object.key, contents: object.contents, result }
     }
 

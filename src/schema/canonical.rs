@@ -135,10 +135,11 @@ impl<'a> Canonical<'a> {
     fn sort(&mut self, object: OpenObject) -> Result<(), Repeated> {
         let bytes = &self.bytes;
         let members = self.members.get_mut(object.first_member..).unwrap_or_default();
+        let is_sorted = members.is_sorted_by(|a, b| a.cmp_by_name(b, bytes).is_lt());
         if let Some(name) = repeated_in_another_case(members, bytes) {
             return Err(Repeated::InAnotherCase(name));
         }
-        if members.is_sorted_by(|a, b| a.cmp_by_name(b, bytes).is_lt()) {
+        if is_sorted {
             return Ok(());
         }
         members.sort_unstable_by(|a, b| a.cmp_by_name(b, bytes));

@@ -35,7 +35,7 @@ pub enum Indicator {
 type Values = BTreeSet<String>;
 
 /// The indicators of one log, as the `p_any_*` members of its record.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Indicators {
     /// Addresses, as they were written.
     #[serde(rename = "p_any_ip_addresses", skip_serializing_if = "Values::is_empty")]
@@ -64,6 +64,13 @@ pub struct Indicators {
     /// Access keys and event ids.
     #[serde(rename = "p_any_trace_ids", skip_serializing_if = "Values::is_empty")]
     pub trace_ids: Values,
+}
+
+impl std::fmt::Debug for Indicators {
+    /// Not the values, because they are parts of a log.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Indicators(…)")
+    }
 }
 
 impl Indicators {
