@@ -12,8 +12,10 @@ use crate::redacted::Redacted;
 /// limit, a payload of nested objects would take time that grows with the square of its size.
 const MAX_SEARCH: usize = 8;
 
-/// How much of an element is scanned before the next log is searched for. Most logs are shorter.
+/// How much of an element is scanned before the next log is searched for: more than most logs have, and after broken
+/// elements hardly more than those had. Otherwise each of many small broken elements would cost a long scan.
 const USUAL_LOG_BYTES: usize = 8 * 1024;
+const MIN_SCANNED_BYTES: usize = 64;
 
 /// Whether a log begins at the start of a text, and how many bytes show it.
 pub type Probe = fn(&[u8]) -> (bool, usize);
@@ -29,7 +31,12 @@ pub fn elements(payload: &[u8], probe: Probe) -> Elements<'_> {
     let elements = |text, separator| Elements {
         rest: Redacted(text),
         separator,
-        search: Search { probe, bytes_left: payload.len().saturating_mul(MAX_SEARCH), found: None },
+        search: Search {
+            probe,
+            bytes_left: payload.len().saturating_mul(MAX_SEARCH),
+            found: None,
+            scanned_first: USUAL_LOG_BYTES,
+        },
     };
     let whole = elements(payload, Separator::None);
     let array = |inside| Some(elements(inside, Separator::Comma)).filter(|array| array.clone().next().is_some());
@@ -114,15 +121,25 @@ struct Search {
     bytes_left: usize,
     /// How long the payload's rest is from the log that was found last, so that it is found once.
     found: Option<usize>,
+    /// How much of the next element is scanned before the next log is searched for.
+    scanned_first: usize,
 }
 
 impl Search {
     /// The length of the array's element at the start of `text`.
     fn element_len(&mut self, text: &[u8]) -> usize {
-        let scan = Scan::of(text.get(..USUAL_LOG_BYTES).unwrap_or(text));
+        let scan = Scan::of(text.get(..self.scanned_first).unwrap_or(text));
         if let (true, Some(comma)) = (scan.is_whole, scan.end) {
+            self.scanned_first = (2 * self.scanned_first).min(USUAL_LOG_BYTES);
             return comma;
         }
+        let len = self.unusual_element_len(text);
+        self.scanned_first = (2 * len).clamp(MIN_SCANNED_BYTES, USUAL_LOG_BYTES);
+        len
+    }
+
+    /// The length of an element that is broken or long.
+    fn unusual_element_len(&mut self, text: &[u8]) -> usize {
         let log = self.next_log(text, 1);
         let element = text.get(..log.unwrap_or(text.len())).unwrap_or_default();
         let scan = Scan::of(element);
