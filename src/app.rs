@@ -81,7 +81,7 @@ impl App {
         })
     }
 
-    /// The same application without the spill queue: what comes out of the queue does not go back in.
+    /// The same application without the spill queue: the drain uses it, so that no message returns to the queue as a new one.
     #[must_use]
     pub fn without_queue(self) -> Self {
         Self { queue: None, ..self }
@@ -147,8 +147,7 @@ impl App {
         self.put_all(&batch, report, deadline).await
     }
 
-    /// Stores the objects of a batch. What is stored counts, even if other objects are not: when they are delivered
-    /// again, it is a duplicate.
+    /// Stores the objects of a batch. It counts each stored object, even if others fail. A later delivery counts that object as a duplicate.
     async fn put_all<'s>(
         &'s self,
         batch: &Batch<'s, '_>,

@@ -117,7 +117,7 @@ impl Intercept for Attempts {
     }
 }
 
-/// What a service said, its code and message, or what went wrong on the way. Neither contains a request's body or
+/// The service's code and message, or the transport error. Neither contains a request's body or
 /// headers, or a secret.
 pub(crate) fn service_error<E, R>(error: &SdkError<E, R>) -> String
 where

@@ -38,7 +38,7 @@ pub struct Config {
     pub max_payload_bytes: usize,
     /// `STACK_NAME`: the dimension `Stack` of all metrics.
     pub stack: Option<String>,
-    /// Whether S3 is addressed path-style. An endpoint override asks for it, because S3-compatible servers need it.
+    /// Whether S3 is addressed path-style. An endpoint override turns it on, because S3-compatible servers need it.
     pub path_style: bool,
 }
 
@@ -232,7 +232,6 @@ mod tests {
             "LAKE_PREFIX: expected",
             "TRACEBIT_SECRET: shorter",
             "MAX_PAYLOAD_BYTES: ",
-            "SPILL_QUEUE_URL: ",
             "SPILL_QUEUE_URL: ",
         ] {
             assert!(message.contains(name), "{name} in {message}");

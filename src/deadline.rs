@@ -1,6 +1,6 @@
 //! The time policy: who may use how much of an invocation, and the timeouts and retries of each call.
 //!
-//! One fault costs one attempt, and an outage never costs the invocation. `docs/reliability.md` shows these numbers as a
+//! A fault ends one attempt. An outage leaves time for the response. `docs/reliability.md` shows these numbers as a
 //! table.
 
 use std::time::{Duration, SystemTime};
@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use aws_config::{retry::RetryConfig, timeout::TimeoutConfig};
 use tokio::time::{Instant, timeout_at};
 
-/// What an invocation keeps for the response: a tenth of the time left, within these bounds.
+/// The response's reserve: a tenth of the time left, between these bounds.
 const RESPONSE_RESERVE: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(1));
 
 /// What fetching the secret and opening the connection to S3 may take of INIT's ten seconds.
@@ -73,7 +73,7 @@ impl Deadline {
         Self::after((self.left() * 2 / 3).min(MAX_STORE_WAIT))
     }
 
-    /// The share of one of several pieces of work that are done one after the other. One that hangs leaves the others theirs.
+    /// The share of one of several pieces of work that are done one after the other. A piece that hangs does not use the time of the others.
     #[must_use]
     pub fn share_of(self, pieces: usize) -> Self {
         let pieces = u32::try_from(pieces).unwrap_or(u32::MAX).max(1);
@@ -122,7 +122,7 @@ impl CallPolicy {
     }
 }
 
-/// Longer if there is much to send. Short enough for a second attempt, unless the object is large.
+/// A large body gets more time. Otherwise the timeout leaves room for a second attempt.
 fn attempt_timeout(left: Duration, bytes: usize) -> Duration {
     let sending = Duration::from_secs(u64::try_from(bytes / MIN_BYTES_PER_SECOND).unwrap_or(u64::MAX));
     ATTEMPT_TIMEOUT.min(left / 2).saturating_add(sending).min(left)

@@ -55,7 +55,7 @@ pub use delivery::{ContentEncoding, Delivery, Header};
 pub use ingested::{Ingested, LogTypeReport, Outcome, PayloadReport};
 pub use invocation::Invocation;
 pub use lake::{
-    BadPrefix, Batch, Contents, FAILURES_TABLE, Failure, MAX_OBJECTS, Object, Partition, Prefix, PutOutcome,
+    BadPrefix, Batch, Contents, FAILURES_TABLE, Failure, Object, Partition, Prefix, PutOutcome, RECORDS_PER_OBJECT,
     ReceiveContext, Source, Store, StoreError, Stored, Table,
 };
 pub use payload::{DecodeError, Elements, Probe, decode, elements};

@@ -18,7 +18,7 @@ use serde_json::{Map, Value, json};
 use crate::{
     auth::SignatureError,
     ingested::{Ingested, LogTypeReport, Outcome, PayloadReport},
-    schema::{Counted, Metric, Schemas},
+    schema::{Counted, Metric, Schemas, Tally},
 };
 
 /// The namespace of all metrics.
@@ -61,7 +61,7 @@ impl Outcome {
 pub(crate) fn write(report: &Report<'_>, schemas: &Schemas, stack: Option<&str>) {
     let lines = lines(report, schemas, stack, SystemTime::now());
     let mut stdout = std::io::stdout().lock();
-    // Nobody could read that standard output is closed.
+    // If standard output is closed, nobody can read an error either.
     stdout.write_all(lines.as_bytes()).and_then(|()| stdout.flush()).ok();
 }
 
@@ -117,7 +117,7 @@ fn payload_metrics(line: Line, payload: &PayloadReport<'_>, schemas: &Schemas) -
         .count("UnknownFields", payload.log_types.values().map(|report| report.tally.unknown_fields).sum::<u64>())
         .count("StaleSecrets", u64::from(payload.has_stale_secret));
     for schema in schemas.iter() {
-        let empty = crate::schema::Tally::default();
+        let empty = Tally::default();
         let tally = payload.log_types.get(schema.log_type.as_str()).map_or(&empty, |report| &report.tally);
         for (Metric { name, counted }, counts) in tally.by_metric(&schema.metrics) {
             if !matches!(counted, Counted::By { .. }) {

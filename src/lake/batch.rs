@@ -1,7 +1,7 @@
 //! The records of one payload, and the objects that they become.
 //!
 //! One log becomes one object, named after the log itself, so a log is one row however it is delivered. Only if a payload
-//! holds more than [`MAX_OBJECTS`] records of one table and hour do they share objects.
+//! holds more than [`RECORDS_PER_OBJECT`] records of one table and hour do they share objects.
 //!
 //! Records are kept in parts until their object is stored, so that a payload of many small logs does not take several
 //! times its size in memory.
@@ -21,8 +21,8 @@ use crate::{
     schema::{Log, Schemas, Slots, Tally, replace_lone_surrogates},
 };
 
-/// How many records of one payload, table and hour get an object each. If there are more, this many share an object.
-pub const MAX_OBJECTS: usize = 500;
+/// How many records of one payload, table and hour get an object each. If there are more, each object holds this many.
+pub const RECORDS_PER_OBJECT: usize = 500;
 
 /// How many classification failures of one payload get a record each. The others share one record, so that a payload of
 /// a million tiny elements cannot become a hundred times as large.
@@ -149,7 +149,7 @@ impl<'s, 't> Batch<'s, 't> {
         let mut start = 0;
         let hours = self.records.chunk_by(|a, b| a.place() == b.place());
         hours.flat_map(move |hour| {
-            let step = if hour.len() > MAX_OBJECTS { MAX_OBJECTS } else { 1 };
+            let step = if hour.len() > RECORDS_PER_OBJECT { RECORDS_PER_OBJECT } else { 1 };
             let (from, to) = (start, start + hour.len());
             start = to;
             (from..to).step_by(step).map(move |first| first..(first + step).min(to))

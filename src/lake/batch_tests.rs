@@ -131,5 +131,5 @@ fn a_flood_of_failures_is_kept_in_bounded_space() {
     assert_eq!(records.len(), MAX_FAILURE_RECORDS + 1);
     let rest = elements.len() - MAX_FAILURE_RECORDS;
     assert!(records.iter().any(|record| record["payload"].as_str().unwrap().len() == 7 * rest));
-    assert!(objects.len() <= 1 + MAX_FAILURE_RECORDS / MAX_OBJECTS);
+    assert!(objects.len() <= 1 + MAX_FAILURE_RECORDS / RECORDS_PER_OBJECT);
 }

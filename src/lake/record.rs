@@ -211,8 +211,7 @@ mod tests {
 
     #[test]
     fn a_log_over_several_lines_becomes_one_line() {
-        let value: Value = serde_json::from_str(HEALTH_CHECK).unwrap();
-        let mut value = value;
+        let mut value: Value = serde_json::from_str(HEALTH_CHECK).unwrap();
         value["text"] = json!(" a \" b \\\" \n c \\");
         let pretty = serde_json::to_string_pretty(&value).unwrap().replace('\n', "\r\n");
         let record = record(&pretty, &source());
@@ -258,7 +257,7 @@ mod tests {
             Just(Value::Null),
             any::<bool>().prop_map(Value::from),
             any::<i64>().prop_map(Value::from),
-            // Eighths, for serde_json's own reading of longer fractions is off by one in the last place.
+            // Eighths, because serde_json misreads longer fractions by one in the last place.
             any::<i32>().prop_map(|eighths| Value::from(f64::from(eighths) / 8.0)),
             "\\PC*".prop_map(Value::from),
         ];

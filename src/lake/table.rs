@@ -83,7 +83,7 @@ impl<'s> Table<'s> {
         }
     }
 
-    /// The partition of a record with this event time (the receive time for failures) that was received then.
+    /// The partition of a record. `time` is the event time of a log, and the receive time of a failure.
     #[must_use]
     pub fn partition(self, time: DateTime<Utc>, received: DateTime<Utc>) -> Partition {
         let (day, today) = (time.date_naive(), received.date_naive());

@@ -213,13 +213,12 @@ fn is_at_end_of_line(after: &[u8]) -> bool {
     line.trim_ascii().is_empty()
 }
 
-/// The length of the bracketed value at the start of `text`. `None` if there is none, or its brackets or strings are
-/// broken.
+/// The length of the value at the start of `text`. `None` if it has no brackets, or its brackets or strings are broken.
 fn value_len(text: &[u8]) -> Option<usize> {
     value_end(text).ok()
 }
 
-/// The same. The error is how many bytes show that there is no such value.
+/// Like `value_len`. The error is the number of bytes that it read.
 fn value_end(text: &[u8]) -> Result<usize, usize> {
     let mut open = Vec::new();
     for (at, byte) in structure(text) {
@@ -475,7 +474,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_payload_panics_or_loses_a_byte(payload in prop::collection::vec(prop::sample::select(&b"{}[],\"\\\n a1"[..]), 0..60)) {
-            // What is left out is white space, separators and the brackets of an array.
+            // The split leaves out white space, separators and the brackets of an array.
             let kept: Vec<u8> = elements(&payload, probe).flatten().copied().filter(|b| !b" \n,[]".contains(b)).collect();
             let sent: Vec<u8> = payload.iter().copied().filter(|b| !b" \n,[]".contains(b)).collect();
             prop_assert_eq!(kept, sent);

@@ -7,7 +7,7 @@
 
 use std::cmp::Ordering;
 
-/// How many members are open at a time in an alert, so that the first members cost no allocation.
+/// The usual number of open members. The list starts with this capacity.
 const USUAL_MEMBERS: usize = 32;
 
 /// The canonical form, built while the log is read.

@@ -30,7 +30,7 @@ pub struct Log<'s, 't> {
     pub indicators: Indicators,
     /// The raw JSON of each field that a metric rule of the schema names, in the order of [`Schema::metric_fields`].
     pub metric_values: Vec<Option<Redacted<&'t [u8]>>>,
-    /// Whether it has fields that the schema does not know. They are kept, and the operator should hear of them.
+    /// Whether it has fields that the schema does not know. The record keeps them, and a metric reports them.
     pub has_unknown_fields: bool,
 }
 
@@ -238,7 +238,7 @@ impl Walk<'_> {
     }
 }
 
-/// Whether Hive's JSON reader takes the name for a column's number: `_col0`. It would overwrite that column, or end every
+/// Whether Hive's JSON reader takes the name for a column's number: `_col0`. Such a name would overwrite that column, or end every
 /// query that meets the record.
 fn is_positional(name: &str) -> bool {
     name.strip_prefix("_col")

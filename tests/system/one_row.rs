@@ -15,7 +15,7 @@ use crate::support::{
 };
 
 /// Most logs of one table and hour that get an object each in one payload.
-const MAX_OBJECTS: usize = 500;
+const RECORDS_PER_OBJECT: usize = 500;
 
 /// Different logs of one hour.
 fn logs(count: usize) -> Vec<String> {
@@ -37,11 +37,11 @@ fn rows(lake: &TestLake) -> BTreeSet<String> {
 #[tokio::test]
 async fn a_log_is_one_row_in_any_company_and_order() {
     let lake = TestLake::start().await;
-    let logs = logs(MAX_OBJECTS);
+    let logs = logs(RECORDS_PER_OBJECT);
     let mut rng = Rng::with_seed(20_261_124);
     let mut sent = BTreeSet::new();
     // Alone, in small company, and all together, three times over; in every stream type and encoding.
-    for size in [1, 1, 2, 7, 40, 1, 133, MAX_OBJECTS, 1, 30, MAX_OBJECTS] {
+    for size in [1, 1, 2, 7, 40, 1, 133, RECORDS_PER_OBJECT, 1, 30, RECORDS_PER_OBJECT] {
         let mut indexes: Vec<_> = (0..logs.len()).collect();
         rng.shuffle(&mut indexes);
         indexes.truncate(size);
@@ -104,7 +104,7 @@ async fn a_log_with_a_lost_answer_is_the_same_row() {
 
 #[tokio::test]
 async fn five_hundred_logs_are_answered_soon_and_fit_in_memory() {
-    let body = logs(MAX_OBJECTS).join("\n");
+    let body = logs(RECORDS_PER_OBJECT).join("\n");
     // Unoptimised code beside other tests may be late, but not each time.
     let mut tries = 3;
     let (lake, started) = loop {
@@ -118,13 +118,13 @@ async fn five_hundred_logs_are_answered_soon_and_fit_in_memory() {
     };
     println!("500 logs: answered after {:.1?}, peak memory {} MB", started.elapsed(), lake.peak_memory() >> 20);
     assert!(lake.peak_memory() < 1 << 27, "{}", lake.peak_memory());
-    assert_eq!(rows(&lake).len(), MAX_OBJECTS);
+    assert_eq!(rows(&lake).len(), RECORDS_PER_OBJECT);
 }
 
 #[tokio::test]
 async fn more_logs_of_one_hour_share_objects_in_any_order() {
     let lake = TestLake::start().await;
-    let mut logs = logs(2 * MAX_OBJECTS + 1);
+    let mut logs = logs(2 * RECORDS_PER_OBJECT + 1);
     assert_eq!(counts(&lake.deliver(logs.join("\n")).await), [1001, 0, 0]);
     let lines = |lake: &TestLake| {
         lake.objects().values().map(|body| body.iter().filter(|byte| **byte == b'\n').count()).collect::<Vec<_>>()
