@@ -28,11 +28,11 @@ pub(super) struct Alert {
     /// What else is known, by label.
     pub(super) facts: Vec<(&'static str, Redacted<String>)>,
     /// The alert in Tracebit's portal, if the link leads there.
-    pub(super) link: Option<String>,
+    pub(super) link: Option<Redacted<String>>,
     /// What did not fit the schema.
     pub(super) problem: Option<Redacted<String>>,
     /// The SQL that finds the alert. It contains nothing of an intruder's.
-    pub(super) query: String,
+    pub(super) query: Redacted<String>,
 }
 
 /// The identity of an alert, which may be any text.
@@ -65,7 +65,7 @@ impl Serialize for AlertId {
 
 impl Alert {
     /// The alert of a record of `Tracebit.Alert` in the partition of `day`.
-    pub(super) fn of_log(log: Json<'_>, row_id: String, day: &str) -> Self {
+    pub(super) fn of_log(log: &Json<'_>, row_id: String, day: &str) -> Self {
         let id = log.text(&["alert_id"]);
         let condition = match id.as_deref() {
             Some(id) if text::is_token(id) => format!("alert_id = '{id}'"),
@@ -77,15 +77,14 @@ impl Alert {
     }
 
     /// The alert of a classification failure whose discriminator says that it is an alert.
-    pub(super) fn of_failure(failure: Json<'_>, row_id: String, day: &str) -> Self {
+    pub(super) fn of_failure(failure: &Json<'_>, row_id: String, day: &str) -> Self {
         let query = format!("SELECT * FROM {FAILURES_TABLE} WHERE day = '{day}' AND {}", row_condition(&row_id));
         let payload = match failure.text(&["payload_encoding"]).as_deref() {
             Some("base64") => None,
             _ => failure.text(&["payload"]),
         };
-        let log = payload.as_deref().and_then(Json::object);
-        let empty = Json::default();
-        let mut alert = Self::new(log.unwrap_or(empty), None, row_id, query);
+        let log = payload.as_deref().and_then(Json::object).unwrap_or_default();
+        let mut alert = Self::new(&log, None, row_id, query);
         alert.severity = None;
         let unknown = || "the record does not say".to_owned();
         alert.problem = Some(Redacted(failure.text(&["error"]).unwrap_or_else(unknown)));
@@ -94,7 +93,7 @@ impl Alert {
         alert
     }
 
-    fn new(log: Json<'_>, id: Option<String>, row_id: String, query: String) -> Self {
+    fn new(log: &Json<'_>, id: Option<String>, row_id: String, query: String) -> Self {
         let id = id.or_else(|| log.text(&["alert_id"])).unwrap_or_else(|| row_id.clone());
         Self {
             id: AlertId(id),
@@ -102,9 +101,9 @@ impl Alert {
             severity: log.text(&["severity"]).and_then(|text| text.parse().ok()),
             target: Redacted(target(log)),
             facts: facts(log),
-            link: log.text(&["tracebit_portal_url"]).and_then(|text| portal_link(&text)),
+            link: log.text(&["tracebit_portal_url"]).and_then(|text| portal_link(&text)).map(Redacted),
             problem: None,
-            query,
+            query: Redacted(query),
         }
     }
 }
@@ -115,13 +114,13 @@ fn row_condition(row_id: &str) -> String {
     format!("p_row_id = '{row_id}'")
 }
 
-fn target(log: Json<'_>) -> String {
+fn target(log: &Json<'_>) -> String {
     let canary = [&["canary", "name"][..], &["canary", "provider_id"], &["canary_credential", "name"]];
     canary.iter().find_map(|path| log.text(path)).unwrap_or_else(|| "a canary".to_owned())
 }
 
 /// Each fact is one or several members of the log, with what stands between them.
-fn facts(log: Json<'_>) -> Vec<(&'static str, Redacted<String>)> {
+fn facts(log: &Json<'_>) -> Vec<(&'static str, Redacted<String>)> {
     let joined = |paths: &[&[&str]]| {
         let values: Vec<_> = paths.iter().filter_map(|path| log.text(path)).collect();
         (!values.is_empty()).then(|| values.join(", "))
@@ -163,13 +162,13 @@ fn facts(log: Json<'_>) -> Vec<(&'static str, Redacted<String>)> {
     facts.into_iter().filter_map(|(label, value)| Some((label, Redacted(value?)))).collect()
 }
 
-fn labels(log: Json<'_>) -> Option<String> {
+fn labels(log: &Json<'_>) -> Option<String> {
     let label = |label: &Json<'_>| Some(format!("{}={}", label.text(&["name"])?, label.text(&["value"])?));
-    let labels: Vec<_> = log.elements(&["canary_credential", "labels"]).iter().take(10).filter_map(label).collect();
+    let labels: Vec<_> = log.objects(&["canary_credential", "labels"]).iter().take(10).filter_map(label).collect();
     (!labels.is_empty()).then(|| labels.join(", "))
 }
 
-fn when(log: Json<'_>) -> Option<String> {
+fn when(log: &Json<'_>) -> Option<String> {
     match log.text(&["p_event_time"]) {
         Some(time) => Some(format!("{time} UTC")),
         None => log.text(&["timestamp"]),

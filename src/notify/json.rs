@@ -7,32 +7,19 @@ use std::{collections::BTreeMap, fmt};
 
 use serde_json::value::RawValue;
 
-/// The text of a JSON value.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) struct Json<'t>(&'t str);
-
-impl Default for Json<'_> {
-    /// The empty object.
-    fn default() -> Self {
-        Self("{}")
-    }
-}
+/// A JSON object, whose members are still text.
+#[derive(Default)]
+pub(super) struct Json<'t>(BTreeMap<String, &'t RawValue>);
 
 impl<'t> Json<'t> {
-    /// The text, if it is a JSON object.
+    /// The object, if the text is one. Of a repeated member the last one counts.
     pub(super) fn object(text: &'t str) -> Option<Self> {
-        let json = Self(text.trim());
-        json.members().map(|_| json)
+        serde_json::from_str(text).ok().map(Self)
     }
 
-    /// The value at the end of this path of member names.
-    pub(super) fn get(self, path: &[&str]) -> Option<Self> {
-        path.iter().try_fold(self, |json, name| json.members()?.get(*name).copied())
-    }
-
-    /// The text of the string, number or boolean at the end of this path. An empty one counts as missing.
-    pub(super) fn text(self, path: &[&str]) -> Option<String> {
-        let raw = self.get(path)?.0;
+    /// The text of the string, number or boolean at the end of this path of member names. An empty one counts as missing.
+    pub(super) fn text(&self, path: &[&str]) -> Option<String> {
+        let raw = self.get(path)?;
         let text = match raw.as_bytes().first()? {
             b'"' => serde_json::from_str(raw).ok()?,
             b'{' | b'[' | b'n' => return None,
@@ -41,24 +28,23 @@ impl<'t> Json<'t> {
         (!text.trim().is_empty()).then_some(text)
     }
 
-    /// The elements of the array at the end of this path.
-    pub(super) fn elements(self, path: &[&str]) -> Vec<Self> {
-        let raw = self.get(path).map(|json| json.0);
-        let elements = raw.and_then(|raw| serde_json::from_str::<Vec<&'t RawValue>>(raw).ok());
-        elements.unwrap_or_default().into_iter().map(|element| Self(element.get())).collect()
+    /// The objects in the array at the end of this path.
+    pub(super) fn objects(&self, path: &[&str]) -> Vec<Self> {
+        let elements = self.get(path).and_then(|raw| serde_json::from_str::<Vec<&'t RawValue>>(raw).ok());
+        elements.unwrap_or_default().into_iter().filter_map(|element| Self::object(element.get())).collect()
     }
 
-    /// Of a repeated member the last one counts.
-    fn members(self) -> Option<BTreeMap<String, Self>> {
-        let members: BTreeMap<String, &'t RawValue> = serde_json::from_str(self.0).ok()?;
-        Some(members.into_iter().map(|(name, value)| (name, Self(value.get()))).collect())
+    fn get(&self, path: &[&str]) -> Option<&'t str> {
+        let (name, rest) = path.split_first()?;
+        let raw = self.0.get(*name)?.get();
+        if rest.is_empty() { Some(raw) } else { Self::object(raw)?.get(rest) }
     }
 }
 
 impl fmt::Debug for Json<'_> {
-    /// The size alone, because the text is a record.
+    /// The number of members alone, because the text is a record.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Json({} bytes)", self.0.len())
+        write!(f, "Json({} members)", self.0.len())
     }
 }
 
@@ -74,10 +60,10 @@ mod tests {
         for path in [&["a"][..], &["a", "b"], &["a", "z"], &["a", "e"], &["x"], &["a", "n", "x"]] {
             assert_eq!(json.text(path), None, "{path:?}");
         }
-        let elements = json.elements(&["a", "b"]);
-        assert_eq!(elements.len(), 2);
+        let elements = json.objects(&["a", "b"]);
+        assert_eq!(elements.len(), 1);
         assert_eq!(elements[0].text(&["c"]).unwrap(), "d");
-        assert!(json.elements(&["a"]).is_empty());
+        assert!(json.objects(&["a"]).is_empty());
     }
 
     #[test]
@@ -89,7 +75,7 @@ mod tests {
     #[test]
     fn anything_but_an_object_is_refused() {
         for text in ["", "[]", "1", "null", "{", r#"{"a":}"#, r#"{"a":1} x"#] {
-            assert_eq!(Json::object(text), None, "{text}");
+            assert!(Json::object(text).is_none(), "{text}");
         }
     }
 }

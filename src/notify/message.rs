@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{alert::Alert, severity::Severity, text};
+use crate::redacted::Redacted;
 
 /// Subjects have fewer than 100 characters (SNS).
 const MAX_SUBJECT: usize = 99;
@@ -28,9 +29,9 @@ const MAX_DESCRIPTION: usize = 8000;
 #[derive(Debug)]
 pub(super) struct First {
     /// The subject of the e-mail.
-    pub(super) subject: String,
+    pub(super) subject: Redacted<String>,
     /// The text for each protocol, as JSON.
-    pub(super) message: String,
+    pub(super) message: Redacted<String>,
 }
 
 /// Writes messages. It knows the Region, for the link to Athena's console.
@@ -47,7 +48,8 @@ impl Writer {
     /// The first message of an alert on a day: for e-mail, SMS and chat.
     pub(super) fn first(&self, alert: &Alert) -> First {
         let message = json!({"default": self.chat(alert), "email": self.email(alert), "sms": sms(alert)});
-        First { subject: text::ascii(&headline(alert), MAX_SUBJECT), message: message.to_string() }
+        let subject = text::ascii(&headline(alert), MAX_SUBJECT);
+        First { subject: Redacted(subject), message: Redacted(message.to_string()) }
     }
 
     /// The chat notification, which is JSON. Notifications of one alert share a thread.
@@ -92,12 +94,12 @@ impl Writer {
 
     fn next_steps(&self, alert: &Alert) -> Vec<String> {
         let open = match &alert.link {
-            Some(link) => format!("Open the alert in Tracebit: {link}"),
+            Some(link) => format!("Open the alert in Tracebit: {}", link.as_str()),
             None => "Open the alert in Tracebit's portal. This log has no link that leads there.".to_owned(),
         };
         vec![
             open,
-            format!("Read the whole alert in Athena, {} : {}", self.console, alert.query),
+            format!("Read the whole alert in Athena, {} : {}", self.console, alert.query.as_str()),
             "Ask the owner of the identity whether they did this. If they did not, disable the identity's credentials."
                 .to_owned(),
         ]
@@ -189,7 +191,7 @@ mod tests {
     use crate::notify::json::Json;
 
     fn alert(log: &Value) -> Alert {
-        Alert::of_log(Json::object(&log.to_string()).unwrap(), "0123456789abcdef".to_owned(), "2026-11-24")
+        Alert::of_log(&Json::object(&log.to_string()).unwrap(), "0123456789abcdef".to_owned(), "2026-11-24")
     }
 
     fn log() -> Value {
@@ -243,11 +245,11 @@ mod tests {
     #[test]
     fn a_subject_is_short_ascii() {
         let writer = Writer::new(None);
-        assert_eq!(writer.first(&alert(&log())).subject, "Tracebit alert, High: payroll");
+        assert_eq!(*writer.first(&alert(&log())).subject, "Tracebit alert, High: payroll");
         for name in ["x".repeat(500), "é".repeat(500), "@.a".repeat(500), "a\r\nBcc: eve@evil.example".to_owned()] {
             let mut log = log();
             log["canary"]["name"] = json!(name);
-            let subject = writer.first(&alert(&log)).subject;
+            let subject = writer.first(&alert(&log)).subject.0;
             assert!(subject.len() < 100 && subject.is_ascii() && !subject.contains(['\r', '\n']), "{subject}");
         }
     }
@@ -285,7 +287,7 @@ mod tests {
         let failure = json!({"error": "canary.name: expected string, found array", "payload": payload.to_string(),
                              "payload_encoding": "utf-8", "log_type": "Tracebit.Alert"});
         let failure = failure.to_string();
-        let alert = Alert::of_failure(Json::object(&failure).unwrap(), "00ff".to_owned(), "2026-11-24");
+        let alert = Alert::of_failure(&Json::object(&failure).unwrap(), "00ff".to_owned(), "2026-11-24");
         let first = Writer::new(None).first(&alert).message;
         let parts: Value = serde_json::from_str(&first).unwrap();
         let email = parts["email"].as_str().unwrap();

@@ -1,6 +1,6 @@
 //! The lines of an object.
 
-use super::{alert::Alert, event::Place, json::Json, severity::Severity};
+use super::{alert::Alert, event::Place, json::Json, severity::Severity, text};
 use crate::{lake::Table, redacted::Redacted};
 
 /// The log type whose records ring.
@@ -55,7 +55,8 @@ impl<'t> Record<'t> {
             Table::LogType(schema) => schema.log_type.as_str(),
             Table::Failures => FAILURE,
         };
-        Some(Self { line: Redacted(line), detail_type, row_id: json.text(&["p_row_id"]), json, place })
+        let row_id = json.text(&["p_row_id"]).filter(|id| text::is_token(id));
+        Some(Self { line: Redacted(line), detail_type, row_id, json, place })
     }
 
     /// The alert, if this record rings: its severity is at least `threshold`, or nobody knows its severity.
@@ -66,10 +67,10 @@ impl<'t> Record<'t> {
                 let severity = self.json.text(&["severity"]);
                 let known = severity.and_then(|text| text.parse().ok());
                 let rings = known.is_none_or(|severity: Severity| severity >= threshold);
-                rings.then(|| Alert::of_log(self.json, row_id, self.place.day))
+                rings.then(|| Alert::of_log(&self.json, row_id, self.place.day))
             }
             Table::Failures if self.json.text(&["log_type"]).as_deref() == Some(ALERT) => {
-                Some(Alert::of_failure(self.json, row_id, self.place.day))
+                Some(Alert::of_failure(&self.json, row_id, self.place.day))
             }
             _ => None,
         }

@@ -48,7 +48,7 @@ impl Topic {
 
     /// Publishes the first message of an alert on a day.
     pub(super) async fn publish_first(&self, first: First, deadline: Deadline) -> Result<(), TopicError> {
-        let publish = self.client.publish().message_structure("json").subject(first.subject).message(first.message);
+        let publish = self.client.publish().message_structure("json").subject(first.subject.0).message(first.message.0);
         self.send(publish, deadline).await
     }
 

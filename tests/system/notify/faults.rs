@@ -96,10 +96,12 @@ async fn during_an_outage_the_message_stays_and_later_it_rings() {
 async fn entries_that_fail_alone_are_put_again_alone() {
     let bell = Bell::start().await;
     bell.bus.refuse_entries(3, "ThrottlingException");
-    // More than 500 logs of an hour share an object.
-    let logs: Vec<_> = (0..501).map(|log| alert_of(&format!("log-{log}"), "alert-1")).collect();
+    // More than 500 logs of an hour share objects.
+    let mut logs: Vec<_> = (0..501).map(|log| alert_of(&format!("log-{log}"), "alert-1")).collect();
+    logs.iter_mut().for_each(|log| log["severity"] = "Info".into());
     bell.hear(&logs).await;
     assert_eq!(bell.events().len(), 501);
+    assert_eq!(bell.bus.calls(), 52, "those of 501 entries, and one or two more");
 
     bell.bus.refuse_entries(1, "NotAuthorizedForSourceException");
     let key = bell.deliver(&[alert_of("log-x", "alert-1")]).await.remove(0);
