@@ -16,7 +16,7 @@ impl SecretSource {
     /// # Errors
     /// [`ConfigError`] with every mistake.
     pub fn from_env() -> Result<Self, ConfigError> {
-        let mut vars = Vars { lookup: env_lookup, mistakes: Vec::new() };
+        let mut vars = Vars::of_env();
         vars.secret().ok_or(ConfigError(vars.mistakes))
     }
 }
@@ -43,7 +43,7 @@ pub struct Config {
 }
 
 /// Every mistake in the configuration, in one message that names the variables and shows no value.
-#[derive(PartialEq, Eq)]
+#[derive(PartialEq, Eq, Default)]
 pub struct ConfigError(Vec<String>);
 
 impl fmt::Debug for ConfigError {
@@ -75,20 +75,20 @@ impl Config {
     /// # Errors
     /// [`ConfigError`] with every mistake.
     pub fn read(lookup: impl Fn(&str) -> Result<Option<String>, ()>) -> Result<Self, ConfigError> {
-        let mut vars = Vars { lookup, mistakes: Vec::new() };
+        let mut vars = Vars::new(lookup);
         let bucket = vars.required("LAKE_BUCKET", "the name of the bucket that the objects go to", bucket);
-        let prefix = vars.optional("LAKE_PREFIX", |text| Prefix::new(text).map_err(|error| error.to_string()));
+        let prefix = vars.prefix();
         let secret = vars.secret();
         let spill_queue_url = vars.optional("SPILL_QUEUE_URL", queue_url);
         let source_id = vars.get("SOURCE_ID");
         let source_label = vars.get("SOURCE_LABEL");
         let max_payload_bytes = vars.optional("MAX_PAYLOAD_BYTES", positive);
         let stack = vars.get("STACK_NAME");
-        let path_style = vars.get("AWS_ENDPOINT_URL").is_some() | vars.get("AWS_ENDPOINT_URL_S3").is_some();
+        let path_style = vars.path_style();
         match (bucket, secret) {
             (Some(bucket), Some(secret)) if vars.mistakes.is_empty() => Ok(Self {
                 bucket,
-                prefix: prefix.unwrap_or_default(),
+                prefix,
                 secret,
                 spill_queue_url,
                 source: Source { id: source_id, label: source_label.unwrap_or_else(|| "tracebit".to_owned()) },
@@ -106,13 +106,42 @@ fn env_lookup(name: &str) -> Result<Option<String>, ()> {
 }
 
 /// The variables, and the mistakes found in them so far.
-struct Vars<L> {
+pub(crate) struct Vars<L> {
     lookup: L,
     mistakes: Vec<String>,
 }
 
+impl Vars<fn(&str) -> Result<Option<String>, ()>> {
+    /// The variables of the process's environment.
+    pub(crate) fn of_env() -> Self {
+        Self::new(env_lookup)
+    }
+}
+
 impl<L: Fn(&str) -> Result<Option<String>, ()>> Vars<L> {
-    fn get(&mut self, name: &str) -> Option<String> {
+    /// The variables that `lookup` returns. It fails for a value that is not UTF-8.
+    pub(crate) fn new(lookup: L) -> Self {
+        Self { lookup, mistakes: Vec::new() }
+    }
+
+    /// `LAKE_PREFIX`.
+    pub(crate) fn prefix(&mut self) -> Prefix {
+        let prefix = self.optional("LAKE_PREFIX", |text| Prefix::new(text).map_err(|error| error.to_string()));
+        prefix.unwrap_or_default()
+    }
+
+    /// Whether S3 is addressed path-style: an endpoint override asks for it.
+    pub(crate) fn path_style(&mut self) -> bool {
+        self.get("AWS_ENDPOINT_URL").is_some() | self.get("AWS_ENDPOINT_URL_S3").is_some()
+    }
+
+    /// # Errors
+    /// Every mistake that was found.
+    pub(crate) fn finish(self) -> Result<(), ConfigError> {
+        if self.mistakes.is_empty() { Ok(()) } else { Err(ConfigError(self.mistakes)) }
+    }
+
+    pub(crate) fn get(&mut self, name: &str) -> Option<String> {
         match (self.lookup)(name) {
             Ok(value) => value.filter(|value| !value.is_empty()),
             Err(()) => {
@@ -122,12 +151,17 @@ impl<L: Fn(&str) -> Result<Option<String>, ()>> Vars<L> {
         }
     }
 
-    fn optional<T>(&mut self, name: &str, read: impl Fn(&str) -> Result<T, String>) -> Option<T> {
+    pub(crate) fn optional<T>(&mut self, name: &str, read: impl Fn(&str) -> Result<T, String>) -> Option<T> {
         let value = self.get(name)?;
         read(&value).map_err(|problem| self.mistake(name, &problem)).ok()
     }
 
-    fn required<T>(&mut self, name: &str, what: &str, read: impl Fn(&str) -> Result<T, String>) -> Option<T> {
+    pub(crate) fn required<T>(
+        &mut self,
+        name: &str,
+        what: &str,
+        read: impl Fn(&str) -> Result<T, String>,
+    ) -> Option<T> {
         let known_mistakes = self.mistakes.len();
         let value = self.optional(name, read);
         if value.is_none() && self.mistakes.len() == known_mistakes {
@@ -161,7 +195,7 @@ impl<L: Fn(&str) -> Result<Option<String>, ()>> Vars<L> {
 }
 
 /// A bucket name (by S3's rules of today or of before 2018) or an access point ARN. S3 itself checks the finer points.
-fn bucket(text: &str) -> Result<String, String> {
+pub(crate) fn bucket(text: &str) -> Result<String, String> {
     let is_fit = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
     if text.starts_with("arn:") || ((3..=255).contains(&text.len()) && text.bytes().all(is_fit)) {
         Ok(text.to_owned())

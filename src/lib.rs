@@ -16,13 +16,14 @@
 //! | `schema` | Panther's schema language: classification, validation, indicators, metric rules |
 //! | `lake` | records, batches of objects, keys, and the store |
 //! | `queue` | the spill queue for what S3 does not store in time |
+//! | [`notify`] | the bell: tells people and machines about each new object of the lake |
 //! | `metrics` | the log line of an invocation, from which CloudWatch makes metrics |
 //! | `deadline` | the time policy: deadlines, timeouts and retries |
 //! | `config` | the environment variables, read and checked once |
 //! | `aws` | what all AWS clients share |
 //!
-//! Only `auth::secrets`, `lake::store`, `queue::client`, `metrics` and the edges do I/O. Everything from the signature to
-//! the batch is a pure function of bytes and of a clock that is passed in.
+//! Only `auth::secrets`, `lake::store`, `queue::client`, `notify`, `metrics` and the edges do I/O. Everything from the
+//! signature to the batch is a pure function of bytes and of a clock that is passed in.
 
 mod app;
 mod auth;
@@ -35,6 +36,7 @@ mod ingested;
 mod invocation;
 mod lake;
 mod metrics;
+pub mod notify;
 mod payload;
 mod queue;
 mod redacted;
@@ -58,6 +60,7 @@ pub use lake::{
     BadPrefix, Batch, Contents, FAILURES_TABLE, Failure, Object, Partition, Prefix, PutOutcome, RECORDS_PER_OBJECT,
     ReceiveContext, Source, Store, StoreError, Stored, Table,
 };
+pub use notify::{Notifier, NotifyConfig, Severity};
 pub use payload::{DecodeError, Elements, Probe, decode, elements};
 pub use queue::{Envelope, NotAnEnvelope, QueueError, SpillQueue, SqsBatchResponse, SqsEvent, SqsMessage};
 pub use redacted::Redacted;

@@ -41,6 +41,29 @@ pub(crate) struct Report<'a> {
     pub(crate) ingested: Option<&'a Ingested<'a>>,
 }
 
+/// What the notifier reports of one message.
+#[derive(Debug)]
+pub(crate) struct NotifyReport<'a> {
+    /// Lambda's request id.
+    pub(crate) request_id: &'a str,
+    /// The SQS message.
+    pub(crate) message_id: &'a str,
+    /// The outcome in a few words.
+    pub(crate) outcome: &'static str,
+    /// How long it took.
+    pub(crate) duration: Duration,
+    /// The key of its object.
+    pub(crate) key: Option<&'a str>,
+    /// The records that ring and of which people were told.
+    pub(crate) alerts: usize,
+    /// How many of these messages were the first of their alert and day.
+    pub(crate) firsts: usize,
+    /// The events that are on the bus.
+    pub(crate) events: usize,
+    /// Whether the message stays in the queue.
+    pub(crate) has_failed: bool,
+}
+
 impl Outcome {
     /// The outcome as the log line calls it.
     #[must_use]
@@ -59,7 +82,28 @@ impl Outcome {
 /// Writes the report to standard output, where CloudWatch picks it up. All lines leave in one write, because Lambda may
 /// freeze the process after the response.
 pub(crate) fn write(report: &Report<'_>, schemas: &Schemas, stack: Option<&str>) {
-    let lines = lines(report, schemas, stack, SystemTime::now());
+    write_lines(&lines(report, schemas, stack, SystemTime::now()));
+}
+
+/// Writes the notifier's report in the same way.
+pub(crate) fn write_notified(report: &NotifyReport<'_>, stack: Option<&str>) {
+    write_lines(&notified_line(report, stack).finish(SystemTime::now()));
+}
+
+fn notified_line(report: &NotifyReport<'_>, stack: Option<&str>) -> Line {
+    Line::of(stack)
+        .property("RequestId", report.request_id)
+        .property("MessageId", report.message_id)
+        .property("Outcome", report.outcome)
+        .property("Duration", milliseconds(report.duration))
+        .property("Key", report.key)
+        .property("FirstMessages", report.firsts)
+        .count("AlertsNotified", report.alerts)
+        .count("EventsPublished", report.events)
+        .count("NotifyFailures", u64::from(report.has_failed))
+}
+
+fn write_lines(lines: &str) {
     let mut stdout = std::io::stdout().lock();
     // If standard output is closed, nobody can read an error either.
     stdout.write_all(lines.as_bytes()).and_then(|()| stdout.flush()).ok();

@@ -102,6 +102,29 @@ mod tests {
     }
 
     #[test]
+    fn the_notifier_shows_no_record_either() {
+        let schemas = Schemas::embedded().unwrap();
+        let line = format!(
+            r#"{{"alert_id":"{MARK}","severity":"{MARK}","message":"{MARK}","canary":{{"name":"{MARK}"}},"p_row_id":"0f"}}"#
+        );
+        let failure = format!(r#"{{"error":"{MARK}","payload":"{MARK}","log_type":"Tracebit.Alert","p_row_id":"0f"}}"#);
+        for (table, line) in [("tracebit_alert", line), ("classification_failures", failure)] {
+            crate::notify::with_each_type(table, &line, &schemas, |shown| {
+                assert_hidden(&Verbatim(shown));
+            });
+        }
+    }
+
+    /// Text that `Debug` shows as it is.
+    struct Verbatim(String);
+
+    impl fmt::Debug for Verbatim {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str(&self.0)
+        }
+    }
+
+    #[test]
     fn debug_shows_the_size() {
         assert_eq!(format!("{:?}", Redacted("four")), "4 bytes");
     }

@@ -46,6 +46,12 @@ impl Prefix {
             Err(BadPrefix)
         }
     }
+
+    /// The start of all keys in the folder `name`.
+    #[must_use]
+    pub fn folder(&self, name: &str) -> String {
+        format!("{}{name}/", self.0)
+    }
 }
 
 /// A day and an hour in UTC: `day=YYYY-MM-DD/hour=HH/`.
@@ -106,7 +112,7 @@ impl<'s> Table<'s> {
     /// The start of all keys of the table.
     #[must_use]
     pub fn folder(self, prefix: &Prefix) -> String {
-        format!("{}{}/", prefix.0, self.name())
+        prefix.folder(self.name())
     }
 }
 

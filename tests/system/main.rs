@@ -1,4 +1,5 @@
-//! System tests: the built binary under a Lambda Runtime API, with a real S3 server, Secrets Manager and SQS on loopback.
+//! System tests: the built binary under a Lambda Runtime API, with a real S3 server, Secrets Manager, SQS, SNS
+//! and EventBridge on loopback.
 //!
 //! Each module is named after what it tests. The tests see only what a user sees: answers, objects and output.
 #![allow(
@@ -23,6 +24,7 @@ mod http;
 mod keys;
 mod logs;
 mod metrics;
+mod notify;
 mod one_row;
 mod payload;
 mod queue;

@@ -1,5 +1,5 @@
 //! Real peers for tracebit-lake on loopback: the Lambda Runtime API, which runs the function's process, an S3 server,
-//! a Secrets Manager and an SQS queue. They speak the wire protocols, so the binary under test is the deployed one; nothing
+//! a Secrets Manager, an SQS queue, an SNS topic and an EventBridge bus. They speak the wire protocols, so the binary under test is the deployed one; nothing
 //! here replaces the product's own code.
 #![allow(
     clippy::unwrap_used,
@@ -10,6 +10,7 @@
 )]
 #![allow(clippy::must_use_candidate, reason = "tests may call any of this for its side effect alone")]
 
+pub mod eventbridge;
 mod fault;
 mod front;
 pub mod function_url;
@@ -19,6 +20,7 @@ pub mod s3;
 pub mod samples;
 pub mod secrets_manager;
 mod server;
+pub mod sns;
 mod socket;
 pub mod sqs;
 

@@ -30,7 +30,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::{
-    fault::{ErrorReplies, Faults},
+    fault::{ErrorReplies, Fault, Faults},
     front::Front,
     server::{LOOPBACK, Reply, reply, unique_id, whole},
 };
@@ -53,7 +53,8 @@ pub struct PutRequest {
     pub status: u16,
 }
 
-/// An S3 server on loopback. Dropping it closes its port. Faults apply to `PutObject` requests alone.
+/// An S3 server on loopback. Dropping it closes its port. Faults apply to `PutObject` requests alone, except those of
+/// [`S3::fail_reads`].
 pub struct S3 {
     backend: Arc<Backend>,
     front: Front,
@@ -80,6 +81,7 @@ impl S3 {
             turn: tokio::sync::Mutex::default(),
             seen: Mutex::default(),
             withheld: Mutex::default(),
+            read_faults: Faults::default(),
         });
         let front = Front::start(addr, Arc::clone(&backend), Backend::answer).await;
         Self { backend, front, _temporary: None }
@@ -131,6 +133,21 @@ impl S3 {
         *self.backend.withheld.lock().unwrap_or_else(PoisonError::into_inner) = Some(text.to_owned());
     }
 
+    /// Fails the next `n` `GetObject` and `HeadObject` requests.
+    pub fn fail_reads(&self, n: usize, fault: Fault) {
+        self.backend.read_faults.fail_next(n, fault);
+    }
+
+    /// Fails every `GetObject` and `HeadObject` request until [`S3::heal_reads`].
+    pub fn fail_all_reads(&self, fault: Fault) {
+        self.backend.read_faults.fail_always(fault);
+    }
+
+    /// Ends the faults of reads.
+    pub fn heal_reads(&self) {
+        self.backend.read_faults.heal();
+    }
+
     /// How many requests of any method have arrived.
     pub fn requests(&self) -> usize {
         self.backend.seen(|seen| seen.requests.values().sum())
@@ -157,6 +174,7 @@ struct Backend {
     seen: Mutex<Seen>,
     /// A text whose keys are not stored.
     withheld: Mutex<Option<String>>,
+    read_faults: Faults,
 }
 
 #[derive(Default)]
@@ -172,6 +190,9 @@ impl Backend {
         let Some((bucket, key)) = object(request.uri()) else {
             return self.perform(whole(request).await?).await;
         };
+        if [Method::GET, Method::HEAD].contains(request.method()) {
+            return self.read_faults.apply(request, &ERRORS, |request| self.perform(request)).await;
+        }
         if request.method() != Method::PUT {
             return self.perform(whole(request).await?).await;
         }

@@ -6,6 +6,8 @@ use tracebit_lake_harness::{runtime_api::Function, s3::S3, secrets_manager};
 pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_tracebit-lake");
 /// The function that drains the spill queue.
 pub(crate) const DRAIN: &str = env!("CARGO_BIN_EXE_tracebit-lake-drain");
+/// The function that tells people and machines of new objects.
+pub(crate) const NOTIFY: &str = env!("CARGO_BIN_EXE_tracebit-lake-notify");
 /// The bucket of every lake.
 pub(crate) const BUCKET: &str = "lake";
 /// The shared secret, unless a test sets another one.

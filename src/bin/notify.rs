@@ -1,0 +1,14 @@
+//! The Lambda function that tells people and machines about new objects in the lake.
+
+use lambda_runtime::{Error, LambdaEvent, service_fn, tracing};
+use tracebit_lake::{Notifier, SqsEvent, notify};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    tracing::init_default_subscriber();
+    let notifier = Notifier::from_env().await.inspect_err(|error| tracing::error!("INIT failed: {error}"))?;
+    lambda_runtime::run(service_fn(async |LambdaEvent { payload, context }: LambdaEvent<SqsEvent>| {
+        Ok::<_, Error>(notify::handle(&notifier, payload, &context.into()).await)
+    }))
+    .await
+}

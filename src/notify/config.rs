@@ -1,0 +1,135 @@
+//! The configuration of the notifier: environment variables, all read and checked at INIT.
+
+use super::severity::Severity;
+use crate::{
+    config::{ConfigError, Vars},
+    lake::Prefix,
+};
+
+/// The severity from which an alert rings if `NOTIFY_SEVERITY` is not set.
+const DEFAULT_SEVERITY: Severity = Severity::Medium;
+
+/// The configuration, checked.
+#[derive(Debug, Clone)]
+pub struct NotifyConfig {
+    /// `LAKE_BUCKET`.
+    pub bucket: String,
+    /// `LAKE_PREFIX`.
+    pub prefix: Prefix,
+    /// `ALERT_TOPIC_ARN`: the SNS topic for people.
+    pub topic_arn: String,
+    /// `EVENT_BUS_NAME`: the EventBridge bus for machines, by name or ARN.
+    pub bus: String,
+    /// `NOTIFY_SEVERITY`: the lowest severity that rings.
+    pub threshold: Severity,
+    /// `STACK_NAME`: the dimension `Stack` of all metrics.
+    pub stack: Option<String>,
+    /// Whether S3 is addressed path-style.
+    pub path_style: bool,
+}
+
+impl NotifyConfig {
+    /// Reads the process's environment.
+    ///
+    /// # Errors
+    /// [`ConfigError`] with every mistake.
+    pub fn from_env() -> Result<Self, ConfigError> {
+        Self::read(Vars::of_env())
+    }
+
+    fn read(mut vars: Vars<impl Fn(&str) -> Result<Option<String>, ()>>) -> Result<Self, ConfigError> {
+        let bucket = vars.required("LAKE_BUCKET", "the name of the bucket that the objects are in", bucket_name);
+        let prefix = vars.prefix();
+        let topic_arn = vars.required("ALERT_TOPIC_ARN", "the ARN of the SNS topic for alerts", topic_arn);
+        let bus = vars.optional("EVENT_BUS_NAME", bus);
+        let threshold = vars.optional("NOTIFY_SEVERITY", str::parse);
+        let stack = vars.get("STACK_NAME");
+        let path_style = vars.path_style();
+        match (bucket, topic_arn, vars.finish()) {
+            (Some(bucket), Some(topic_arn), Ok(())) => Ok(Self {
+                bucket,
+                prefix,
+                topic_arn,
+                bus: bus.unwrap_or_else(|| "default".to_owned()),
+                threshold: threshold.unwrap_or(DEFAULT_SEVERITY),
+                stack,
+                path_style,
+            }),
+            (.., result) => Err(result.err().unwrap_or_default()),
+        }
+    }
+}
+
+/// An access point's ARN would not do, because S3's events name the bucket.
+fn bucket_name(text: &str) -> Result<String, String> {
+    if text.starts_with("arn:") {
+        return Err(
+            "expected the name of a bucket, because S3's events name the bucket and not its access point".to_owned()
+        );
+    }
+    crate::config::bucket(text)
+}
+
+fn topic_arn(text: &str) -> Result<String, String> {
+    if text.starts_with("arn:") && text.contains(":sns:") {
+        Ok(text.to_owned())
+    } else {
+        Err("expected the ARN of an SNS topic, arn:…:sns:…".to_owned())
+    }
+}
+
+/// EventBridge's pattern of a bus's name, or an ARN.
+fn bus(text: &str) -> Result<String, String> {
+    let is_fit = |byte: u8| byte.is_ascii_alphanumeric() || b"/.-_".contains(&byte);
+    let is_name = (1..=256).contains(&text.len()) && text.bytes().all(is_fit);
+    if is_name || (text.starts_with("arn:") && text.contains(":events:")) {
+        Ok(text.to_owned())
+    } else {
+        Err("expected the name of an EventBridge bus, or its ARN, arn:…:events:…".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TOPIC: (&str, &str) = ("ALERT_TOPIC_ARN", "arn:aws:sns:eu-west-1:123456789012:alerts");
+    const BUCKET: (&str, &str) = ("LAKE_BUCKET", "lake");
+
+    fn read(vars: &[(&str, &str)]) -> Result<NotifyConfig, String> {
+        let lookup =
+            |name: &str| Ok(vars.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned()));
+        NotifyConfig::read(Vars::new(lookup)).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn defaults_are_the_contracts() {
+        let config = read(&[BUCKET, TOPIC, ("NOTIFY_SEVERITY", "")]).unwrap();
+        assert_eq!((config.bus.as_str(), config.threshold), ("default", Severity::Medium));
+        assert!(!config.path_style);
+        let arn = "arn:aws:events:eu-west-1:123456789012:event-bus/security";
+        let config = read(&[BUCKET, TOPIC, ("EVENT_BUS_NAME", arn), ("NOTIFY_SEVERITY", "critical")]).unwrap();
+        assert_eq!((config.bus.as_str(), config.threshold), (arn, Severity::Critical));
+    }
+
+    #[test]
+    fn every_mistake_is_in_one_message_and_no_value_is() {
+        let message = read(&[
+            ("LAKE_PREFIX", "my logs"),
+            ("ALERT_TOPIC_ARN", "my-topic"),
+            ("EVENT_BUS_NAME", "my bus"),
+            ("NOTIFY_SEVERITY", "urgent"),
+        ])
+        .unwrap_err();
+        for name in
+            ["LAKE_BUCKET: not set", "LAKE_PREFIX: ", "ALERT_TOPIC_ARN: ", "EVENT_BUS_NAME: ", "NOTIFY_SEVERITY: "]
+        {
+            assert!(message.contains(name), "{name} in {message}");
+        }
+        for value in ["my logs", "my-topic", "my bus", "urgent"] {
+            assert!(!message.contains(value), "{value} in {message}");
+        }
+        let access_point = ("LAKE_BUCKET", "arn:aws:s3:eu-west-1:123456789012:accesspoint/lake");
+        assert!(read(&[access_point, TOPIC]).unwrap_err().contains("access point"));
+    }
+}

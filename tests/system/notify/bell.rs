@@ -1,0 +1,157 @@
+//! A lake with the notifier behind it, and what its subscribers get.
+
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
+
+use serde_json::{Value, json};
+use tracebit_lake_harness::{
+    eventbridge::{Event, EventBridge},
+    runtime_api::{Function, InvocationResult},
+    s3::S3,
+    sns::{Published, Sns, TOPIC_ARN},
+    sqs,
+};
+
+use super::schema;
+use crate::support::{BUCKET, NOTIFY, TestLake};
+
+/// The default deadline of an invocation: longer than any invocation here should take.
+pub(super) const DEADLINE: Duration = Duration::from_secs(60);
+
+/// A lake, its notifier, the topic for people and the bus for machines.
+pub(super) struct Bell {
+    pub(super) lake: TestLake,
+    pub(super) sns: Sns,
+    pub(super) bus: EventBridge,
+    pub(super) notifier: Function,
+}
+
+impl Bell {
+    /// With the usual environment.
+    pub(super) async fn start() -> Self {
+        Self::with_env(&[]).await
+    }
+
+    /// With these variables for the notifier too.
+    pub(super) async fn with_env(env: &[(&str, &str)]) -> Self {
+        let (lake, sns, bus) = (TestLake::start().await, Sns::start().await, EventBridge::start().await);
+        let notifier = notifier(&lake.s3, &sns, &bus, env).await;
+        Self { lake, sns, bus, notifier }
+    }
+
+    /// Kills the notifier and starts another.
+    pub(super) async fn restart(&mut self) {
+        self.notifier.kill().await;
+        self.notifier = notifier(&self.lake.s3, &self.sns, &self.bus, &[]).await;
+    }
+
+    /// Delivers logs to the lake, and returns the keys of the new objects.
+    pub(super) async fn deliver(&self, logs: &[Value]) -> Vec<String> {
+        let before = self.keys();
+        let response = self.lake.deliver(json!(logs).to_string()).await;
+        assert_eq!(response.status, 200, "{response:?}");
+        self.keys().into_iter().filter(|key| !before.contains(key)).collect()
+    }
+
+    /// Puts an object of these bytes into the lake, as only somebody else's program would.
+    pub(super) fn put(&self, key: &str, bytes: &[u8]) {
+        let path = self.lake.s3.folder().join(BUCKET).join(key);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, bytes).unwrap();
+    }
+
+    /// Delivers logs and tells the notifier of their objects, which must succeed.
+    pub(super) async fn hear(&self, logs: &[Value]) {
+        let bodies: Vec<_> = self.deliver(logs).await.iter().map(|key| created(BUCKET, key)).collect();
+        assert_eq!(self.left_of(&bodies).await, [""; 0], "{}", self.notifier.output());
+    }
+
+    /// The ids of the messages that the notifier leaves in the queue.
+    pub(super) async fn left_of(&self, bodies: &[String]) -> Vec<String> {
+        self.left_within(DEADLINE, bodies).await
+    }
+
+    /// The same with a deadline of the invocation.
+    pub(super) async fn left_within(&self, deadline: Duration, bodies: &[String]) -> Vec<String> {
+        let sent = Instant::now();
+        let invocation = self.notifier.invoke_within(&sqs::event(bodies), deadline).await;
+        assert!(sent.elapsed() < deadline, "the answer came after the deadline: {invocation:?}");
+        let InvocationResult::Response(answer) = invocation else { panic!("{invocation:?}") };
+        let failures = answer["batchItemFailures"].as_array().unwrap();
+        failures.iter().map(|failure| failure["itemIdentifier"].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// The keys of the tables' objects.
+    pub(super) fn keys(&self) -> Vec<String> {
+        self.lake.keys().into_iter().filter(|key| !key.starts_with("notified/")).collect()
+    }
+
+    /// The keys of the markers.
+    pub(super) fn markers(&self) -> Vec<String> {
+        self.lake.keys().into_iter().filter(|key| key.starts_with("notified/")).collect()
+    }
+
+    /// The messages that an e-mail subscription gets, whose filter policy wants no attribute `form`.
+    pub(super) fn emails(&self) -> Vec<Published> {
+        self.sns.published().into_iter().filter(Published::has_no_form).collect()
+    }
+
+    /// The only e-mail.
+    pub(super) fn email(&self) -> String {
+        let [email] = self.emails().try_into().unwrap_or_else(|all| panic!("expected one e-mail: {all:?}"));
+        email.text("email")
+    }
+
+    /// What Amazon Q Developer gets: each message must be a custom notification.
+    pub(super) fn chats(&self) -> Vec<Value> {
+        let texts = self.sns.published().into_iter().map(|message| message.text("https"));
+        let notifications = texts.map(|text| serde_json::from_str(&text).unwrap());
+        notifications.inspect(schema::assert_is_custom_notification).collect()
+    }
+
+    /// The events on the bus.
+    pub(super) fn events(&self) -> Vec<Event> {
+        self.bus.events()
+    }
+}
+
+/// The notifier's variables but for the lake's bucket.
+pub(super) async fn notifier(s3: &S3, sns: &Sns, bus: &EventBridge, env: &[(&str, &str)]) -> Function {
+    let (s3, sns, bus) = (s3.endpoint(), sns.endpoint(), bus.endpoint());
+    let usual = [
+        ("LAKE_BUCKET", BUCKET),
+        ("ALERT_TOPIC_ARN", TOPIC_ARN),
+        ("AWS_ENDPOINT_URL_S3", &s3),
+        ("AWS_ENDPOINT_URL_SNS", &sns),
+        ("AWS_ENDPOINT_URL_EVENTBRIDGE", &bus),
+    ];
+    let notifier = Function::start(NOTIFY, &[&usual[..], env].concat()).await;
+    notifier.ready().await.unwrap_or_else(|output| panic!("{output}"));
+    notifier
+}
+
+/// The event that EventBridge passes on when S3 has created an object.
+pub(super) fn created(bucket: &str, key: &str) -> String {
+    json!({
+        "version": "0",
+        "id": "17793124-05d4-b198-2fde-7ededc63b103",
+        "detail-type": "Object Created",
+        "source": "aws.s3",
+        "account": "123456789012",
+        "time": "2026-11-24T10:00:00Z",
+        "region": "us-east-1",
+        "resources": [format!("arn:aws:s3:::{bucket}")],
+        "detail": {
+            "version": "0",
+            "bucket": {"name": bucket},
+            "object": {"key": key, "size": 5, "etag": "b1946ac92492d2347c6235b4d2611184", "sequencer": "00617F08299329D189"},
+            "request-id": "N4N7GDK58NMKJ12R",
+            "requester": "123456789012",
+            "source-ip-address": "203.0.113.7",
+            "reason": "PutObject",
+        },
+    })
+    .to_string()
+}
