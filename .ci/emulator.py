@@ -107,14 +107,14 @@ def check_lake(folder):
     for table, records in expected.items():
         files = f"{folder}/{BUCKET}/{table}/**/*.json"
         rows = duckdb.sql(
-            f"SELECT year, month, day, hour, * FROM read_json('{files}', hive_partitioning = true, format = 'newline_delimited')"
+            f"SELECT day, hour, * FROM read_json('{files}', hive_partitioning = true, format = 'newline_delimited')"
         )
         found = rows.fetchall()
         assert len(found) == records, f"{table}: {len(found)} records, expected {records}"
         time_column = "p_parse_time" if table == "classification_failures" else "p_event_time"
         misfiled = duckdb.sql(
             f"SELECT count(*) FROM rows WHERE strftime({time_column}::TIMESTAMP, '%Y-%m-%d %H')"
-            " <> format('{:04d}-{:02d}-{:02d} {:02d}', year::INT, month::INT, day::INT, hour::INT)"
+            " <> format('{} {:02d}', strftime(day, '%Y-%m-%d'), hour::INT)"
         ).fetchone()[0]
         assert misfiled == 0, f"{table}: {misfiled} records lie under another hour than their own"
         print(f"  {table:<24} {records} records, each under its own hour")

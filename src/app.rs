@@ -43,6 +43,7 @@ pub struct App {
     secrets: Secrets,
     store: Store,
     queue: Option<SpillQueue>,
+    stack: Option<String>,
 }
 
 impl App {
@@ -76,6 +77,7 @@ impl App {
             secrets,
             store,
             queue,
+            stack: config.stack,
         })
     }
 
@@ -89,6 +91,12 @@ impl App {
     #[must_use]
     pub fn schemas(&self) -> &Schemas {
         &self.schemas
+    }
+
+    /// The stack's name, by which metrics of several stacks are kept apart.
+    #[must_use]
+    pub fn stack(&self) -> Option<&str> {
+        self.stack.as_deref()
     }
 
     /// Verifies, decodes, classifies and stores a delivery by the deadline.

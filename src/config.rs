@@ -36,6 +36,8 @@ pub struct Config {
     pub source: Source,
     /// `MAX_PAYLOAD_BYTES`: the limit on a payload after decompression.
     pub max_payload_bytes: usize,
+    /// `STACK_NAME`: the dimension `Stack` of all metrics.
+    pub stack: Option<String>,
     /// Whether S3 is addressed path-style. An endpoint override asks for it, because S3-compatible servers need it.
     pub path_style: bool,
 }
@@ -81,6 +83,7 @@ impl Config {
         let source_id = vars.get("SOURCE_ID");
         let source_label = vars.get("SOURCE_LABEL");
         let max_payload_bytes = vars.optional("MAX_PAYLOAD_BYTES", positive);
+        let stack = vars.get("STACK_NAME");
         let path_style = vars.get("AWS_ENDPOINT_URL").is_some() | vars.get("AWS_ENDPOINT_URL_S3").is_some();
         match (bucket, secret) {
             (Some(bucket), Some(secret)) if vars.mistakes.is_empty() => Ok(Self {
@@ -90,6 +93,7 @@ impl Config {
                 spill_queue_url,
                 source: Source { id: source_id, label: source_label.unwrap_or_else(|| "tracebit".to_owned()) },
                 max_payload_bytes: max_payload_bytes.unwrap_or(DEFAULT_MAX_PAYLOAD_BYTES),
+                stack,
                 path_style,
             }),
             _ => Err(ConfigError(vars.mistakes)),

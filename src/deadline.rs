@@ -14,8 +14,11 @@ const RESPONSE_RESERVE: (Duration, Duration) = (Duration::from_millis(200), Dura
 /// What fetching the secret and opening the connection to S3 may take of INIT's ten seconds.
 const INIT_TIME: Duration = Duration::from_secs(3);
 
-/// The most that a delivery waits for the secret, for S3 if a queue can step in, and for the queue.
-const MAX_WAIT: Duration = Duration::from_secs(10);
+/// The most that a delivery waits for the secret, for S3 if a queue can step in, and for the queue. Webhook senders give up
+/// after 5 to 15 seconds, so a sender is answered within 5 s if S3 hangs, and within 10 s if everything does.
+const MAX_SECRET_WAIT: Duration = Duration::from_millis(3500);
+const MAX_STORE_WAIT: Duration = Duration::from_millis(3500);
+const MAX_QUEUE_WAIT: Duration = Duration::from_millis(2500);
 
 /// One attempt, and the connection it may need. A healthy service answers within tens of milliseconds.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -62,17 +65,24 @@ impl Deadline {
 
     /// The share of the secret: half of what is left, so that a delivery that verifies can still be stored.
     pub(crate) fn for_secret(self) -> Self {
-        Self::after((self.left() / 2).min(MAX_WAIT))
+        Self::after((self.left() / 2).min(MAX_SECRET_WAIT))
     }
 
     /// The share of S3 if the spill queue can step in: two thirds of what is left.
     pub(crate) fn for_store_before_queue(self) -> Self {
-        Self::after((self.left() * 2 / 3).min(MAX_WAIT))
+        Self::after((self.left() * 2 / 3).min(MAX_STORE_WAIT))
+    }
+
+    /// The share of one of several pieces of work that are done one after the other. One that hangs leaves the others theirs.
+    #[must_use]
+    pub fn share_of(self, pieces: usize) -> Self {
+        let pieces = u32::try_from(pieces).unwrap_or(u32::MAX).max(1);
+        Self::after(self.left() / pieces)
     }
 
     /// The share of the spill queue.
     pub(crate) fn for_queue(self) -> Self {
-        Self::after(self.left().min(MAX_WAIT))
+        Self::after(self.left().min(MAX_QUEUE_WAIT))
     }
 
     /// The timeouts and retries of a call that sends `bytes`. `None` if the deadline has passed, because no call may
@@ -129,6 +139,23 @@ mod tests {
             let used = deadline.left().as_millis();
             let expected = u128::from(left - kept);
             assert!(used <= expected && used + 50 >= expected, "{left} ms left: {used}, expected {expected}");
+        }
+    }
+
+    #[test]
+    fn a_sender_is_answered_within_ten_seconds() {
+        let deadline = Deadline::of_invocation(SystemTime::now() + Duration::from_mins(1));
+        assert!(deadline.for_store_before_queue().left() < Duration::from_secs(5));
+        let waits = [deadline.for_secret(), deadline.for_store_before_queue(), deadline.for_queue()];
+        assert!(waits.map(Deadline::left).iter().sum::<Duration>() < Duration::from_secs(10));
+    }
+
+    #[test]
+    fn work_that_hangs_leaves_the_rest_its_share() {
+        let deadline = Deadline::after(Duration::from_secs(60));
+        for (pieces, seconds) in [(0, 60), (1, 60), (5, 12)] {
+            let left = deadline.share_of(pieces).left();
+            assert!(left <= Duration::from_secs(seconds) && left > Duration::from_secs(seconds - 1), "{left:?}");
         }
     }
 

@@ -25,10 +25,13 @@ enum DrainError {
 /// Stores what S3 did not store when it arrived.
 pub async fn handle(app: &App, event: SqsEvent, invocation: &Invocation) -> SqsBatchResponse {
     let mut response = SqsBatchResponse::default();
+    let mut waiting = event.messages.len();
     for message in event.messages {
         let started = Instant::now();
+        let deadline = invocation.deadline().share_of(waiting);
+        waiting -= 1;
         let ingested = match Envelope::open(&message.body) {
-            Ok(delivery) => Ok(app.ingest(&delivery, invocation.deadline()).await),
+            Ok(delivery) => Ok(app.ingest(&delivery, deadline).await),
             Err(error) => Err(error),
         };
         let error = error_of(&ingested, &message.message_id);
@@ -46,7 +49,7 @@ pub async fn handle(app: &App, event: SqsEvent, invocation: &Invocation) -> SqsB
             duration: started.elapsed(),
             ingested: ingested.as_ref().ok(),
         };
-        metrics::write(&report, app.schemas());
+        metrics::write(&report, app.schemas(), app.stack());
         if error.is_some() {
             response.keep(message.message_id);
         }

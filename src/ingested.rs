@@ -69,7 +69,7 @@ pub struct PayloadReport<'s> {
     pub duplicates: usize,
     /// Classification failures.
     pub failures: usize,
-    /// The logs in new objects, by log type.
+    /// The logs in the lake, by log type.
     pub log_types: BTreeMap<&'s str, LogTypeReport<'s>>,
     /// The keys of the first objects that are in the lake.
     pub keys: Vec<String>,
@@ -79,14 +79,14 @@ pub struct PayloadReport<'s> {
     pub store_latency: Duration,
 }
 
-/// What metrics say about the new logs of one log type.
+/// What metrics say about the logs of one log type.
 #[derive(Debug)]
 pub struct LogTypeReport<'s> {
     /// The log type's schema.
     pub schema: &'s Schema,
-    /// How many logs.
+    /// How many logs are in new objects.
     pub logs: usize,
-    /// What the schema's metric rules count.
+    /// What the schema's metric rules count of all logs that are in the lake now, new or not.
     pub tally: Tally,
 }
 
@@ -111,12 +111,16 @@ impl<'s> PayloadReport<'s> {
         }
         match (table, outcome) {
             (Table::Failures, _) => self.failures += count,
-            (Table::LogType(_), PutOutcome::AlreadyExists) => self.duplicates += count,
-            (Table::LogType(schema), PutOutcome::Created) => {
-                self.stored += count;
+            (Table::LogType(schema), outcome) => {
                 let report = self.log_types.entry(&schema.log_type);
                 let report = report.or_insert_with(|| LogTypeReport { schema, logs: 0, tally: Tally::default() });
-                report.logs += count;
+                if outcome == PutOutcome::Created {
+                    self.stored += count;
+                    report.logs += count;
+                } else {
+                    self.duplicates += count;
+                }
+                // Duplicates too: the invocation that created the object may have ended before it could count.
                 report.tally.merge(&tally);
             }
         }

@@ -16,6 +16,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::{
+    auth::SignatureError,
     ingested::{Ingested, LogTypeReport, Outcome, PayloadReport},
     schema::{Counted, Metric, Schemas},
 };
@@ -57,31 +58,33 @@ impl Outcome {
 
 /// Writes the report to standard output, where CloudWatch picks it up. All lines leave in one write, because Lambda may
 /// freeze the process after the response.
-pub(crate) fn write(report: &Report<'_>, schemas: &Schemas) {
-    let lines = lines(report, schemas, SystemTime::now());
+pub(crate) fn write(report: &Report<'_>, schemas: &Schemas, stack: Option<&str>) {
+    let lines = lines(report, schemas, stack, SystemTime::now());
     let mut stdout = std::io::stdout().lock();
     // Nobody could read that standard output is closed.
     stdout.write_all(lines.as_bytes()).and_then(|()| stdout.flush()).ok();
 }
 
-fn lines(report: &Report<'_>, schemas: &Schemas, now: SystemTime) -> String {
+fn lines(report: &Report<'_>, schemas: &Schemas, stack: Option<&str>, now: SystemTime) -> String {
     let payload = report.ingested.and_then(|ingested| ingested.payload.as_ref());
     let mut lines = String::new();
     for LogTypeReport { schema, logs, tally } in payload.into_iter().flat_map(|payload| payload.log_types.values()) {
-        lines += &Line::by("LogType", &schema.log_type).count("LogsStored", *logs).finish(now);
+        if *logs > 0 {
+            lines += &Line::of(stack).by("LogType", &schema.log_type).count("LogsStored", *logs).finish(now);
+        }
         for (Metric { name, counted }, counts) in tally.by_metric(&schema.metrics) {
             let Counted::By { dimension, values, .. } = counted else { continue };
             for (value, count) in values.iter().zip(counts).filter(|(_, count)| *count > 0) {
-                lines += &Line::by(dimension, value).count(name, count).finish(now);
+                lines += &Line::of(stack).by(dimension, value).count(name, count).finish(now);
             }
         }
     }
-    lines + &invocation_line(report, schemas).finish(now)
+    lines + &invocation_line(report, schemas, Line::of(stack)).finish(now)
 }
 
 /// The line of the invocation itself, with the metrics that have no dimension.
-fn invocation_line(report: &Report<'_>, schemas: &Schemas) -> Line {
-    let mut line = Line::default()
+fn invocation_line(report: &Report<'_>, schemas: &Schemas, line: Line) -> Line {
+    let mut line = line
         .property("RequestId", report.request_id)
         .property("MessageId", report.message_id)
         .property("Outcome", report.outcome)
@@ -90,7 +93,10 @@ fn invocation_line(report: &Report<'_>, schemas: &Schemas) -> Line {
     let Some(Ingested { outcome, payload }) = report.ingested else { return line };
     match outcome {
         Outcome::Stored => {}
-        Outcome::Unauthorized(_) | Outcome::Unverified => line = line.count("Unauthorized", 1_u64),
+        Outcome::Unauthorized(SignatureError::Mismatch) | Outcome::Unverified => {
+            line = line.count("Unauthorized", 1_u64).count("SignatureMismatches", 1_u64);
+        }
+        Outcome::Unauthorized(_) => line = line.count("Unauthorized", 1_u64),
         Outcome::Queued(_) => line = line.count("Spilled", 1_u64).count("StoreErrors", 1_u64),
         Outcome::SecretUnavailable(_) | Outcome::StoreUnavailable(_) | Outcome::QueueUnavailable(..) => {
             line = line.count("StoreErrors", 1_u64);
@@ -108,6 +114,7 @@ fn payload_metrics(line: Line, payload: &PayloadReport<'_>, schemas: &Schemas) -
         .property("Stored", payload.stored)
         .count("Duplicates", payload.duplicates)
         .count("ClassificationFailures", payload.failures)
+        .count("UnknownFields", payload.log_types.values().map(|report| report.tally.unknown_fields).sum::<u64>())
         .count("StaleSecrets", u64::from(payload.has_stale_secret));
     for schema in schemas.iter() {
         let empty = crate::schema::Tally::default();
@@ -140,10 +147,16 @@ struct Line {
 }
 
 impl Line {
-    /// A line whose metrics have this dimension.
-    fn by(dimension: &str, value: &str) -> Self {
-        let line = Self { dimensions: vec![json!(dimension)], ..Self::default() };
-        line.property(dimension, value)
+    /// A line of this stack.
+    fn of(stack: Option<&str>) -> Self {
+        let line = Self::default();
+        stack.map_or_else(Self::default, |stack| line.by("Stack", stack))
+    }
+
+    /// A line whose metrics have this dimension, too.
+    fn by(mut self, dimension: &str, value: &str) -> Self {
+        self.dimensions.push(json!(dimension));
+        self.property(dimension, value)
     }
 
     /// A member that people read and CloudWatch does not count. Null is left out.

@@ -53,7 +53,7 @@ pub async fn handle(app: &App, event: HttpEvent, invocation: &Invocation) -> Api
         duration: started.elapsed(),
         ingested: ingested.as_ref(),
     };
-    metrics::write(&report, app.schemas());
+    metrics::write(&report, app.schemas(), app.stack());
     respond(ingested.as_ref())
 }
 

@@ -28,6 +28,8 @@ pub enum Indicator {
     Username,
     /// An e-mail address.
     Email,
+    /// An identifier that ties events together, such as an access key or the id of an event.
+    TraceId,
 }
 
 type Values = BTreeSet<String>;
@@ -59,6 +61,9 @@ pub struct Indicators {
     /// E-mail addresses, also from the session names of assumed roles.
     #[serde(rename = "p_any_emails", skip_serializing_if = "Values::is_empty")]
     pub emails: Values,
+    /// Access keys and event ids.
+    #[serde(rename = "p_any_trace_ids", skip_serializing_if = "Values::is_empty")]
+    pub trace_ids: Values,
 }
 
 impl Indicators {
@@ -76,6 +81,7 @@ impl Indicators {
             Indicator::AwsArn => self.add_arn(text),
             Indicator::ActorId => insert(&mut self.actor_ids, text),
             Indicator::Username => insert(&mut self.usernames, text),
+            Indicator::TraceId => insert(&mut self.trace_ids, text),
             Indicator::Email if text.contains('@') => insert(&mut self.emails, text),
             Indicator::Ip | Indicator::AwsAccountId | Indicator::Email => {}
         }
@@ -140,6 +146,7 @@ mod tests {
     fn values_are_trimmed_sorted_and_unique() {
         assert_eq!(taken(Username, &[" b", "a", "b ", "", "  "]), json!({"p_any_usernames": ["a", "b"]}));
         assert_eq!(taken(ActorId, &["x"]), json!({"p_any_actor_ids": ["x"]}));
+        assert_eq!(taken(TraceId, &["AKIA1"]), json!({"p_any_trace_ids": ["AKIA1"]}));
         assert_eq!(taken(Domain, &["dev-1.okta.com"]), json!({"p_any_domain_names": ["dev-1.okta.com"]}));
     }
 

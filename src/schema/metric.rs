@@ -6,6 +6,8 @@
 //!     by: {field: severity, dimension: Severity, values: [Info, Medium, High], other: Other}
 //!   - name: UnhealthyHealthChecks   # logs whose field has this value
 //!     when: {field: is_healthy, is: false}
+//!   - name: UnknownSubtypes         # logs whose field has none of these values
+//!     unless: {field: discriminator.subtype, is: [canary_resource_accessed, canary_credential_used]}
 //!   - name: HealthChecks            # every log
 //! ```
 //!
@@ -27,6 +29,7 @@ const MAX_VALUES: usize = 20;
 pub(super) struct MetricFile {
     name: String,
     when: Option<WhenFile>,
+    unless: Option<UnlessFile>,
     by: Option<ByFile>,
 }
 
@@ -35,6 +38,13 @@ pub(super) struct MetricFile {
 struct WhenFile {
     field: String,
     is: Value,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct UnlessFile {
+    field: String,
+    is: Vec<Value>,
 }
 
 #[derive(Deserialize)]
@@ -50,21 +60,22 @@ struct ByFile {
 pub(super) fn resolve(files: Vec<MetricFile>, fields: &mut [Field]) -> Result<(Vec<Metric>, usize), String> {
     let mut marked = 0;
     let mut metrics = Vec::with_capacity(files.len());
-    for MetricFile { name, when, by } in files {
+    for MetricFile { name, when, unless, by } in files {
         let mut mark = |field: &str| {
             mark(fields, field, &mut marked).ok_or_else(|| format!("metric {name}: no field is called {field}"))
         };
-        let counted = match (when, by) {
-            (None, None) => Counted::All,
-            (Some(when), None) => Counted::When { field: mark(&when.field)?, is: when.is },
-            (None, Some(mut by)) => {
+        let counted = match (when, unless, by) {
+            (None, None, None) => Counted::All,
+            (Some(when), None, None) => Counted::When { field: mark(&when.field)?, is: when.is },
+            (None, Some(unless), None) => Counted::Unless { field: mark(&unless.field)?, is: unless.is },
+            (None, None, Some(mut by)) => {
                 by.values.push(by.other);
                 if by.values.len() > MAX_VALUES {
                     return Err(format!("metric {name}: has more than {MAX_VALUES} values"));
                 }
                 Counted::By { field: mark(&by.field)?, dimension: by.dimension, values: by.values }
             }
-            (Some(_), Some(_)) => return Err(format!("metric {name}: has both `when` and `by`, expected one of them")),
+            _ => return Err(format!("metric {name}: expected one of `when`, `unless` and `by`")),
         };
         metrics.push(Metric { name, counted });
     }
@@ -89,7 +100,7 @@ impl Metric {
     #[must_use]
     pub fn width(&self) -> usize {
         match &self.counted {
-            Counted::All | Counted::When { .. } => 1,
+            Counted::All | Counted::When { .. } | Counted::Unless { .. } => 1,
             Counted::By { values, .. } => values.len(),
         }
     }
@@ -103,6 +114,7 @@ impl Metric {
         match &self.counted {
             Counted::All => Some(0),
             Counted::When { field, is } => (value(*field).as_ref() == Some(is)).then_some(0),
+            Counted::Unless { field, is } => value(*field).is_none_or(|value| !is.contains(&value)).then_some(0),
             Counted::By { field, values, .. } => {
                 let value = value(*field);
                 let text = value.as_ref().and_then(Value::as_str).unwrap_or_default();
@@ -115,27 +127,39 @@ impl Metric {
 
 /// What one log counts for: for each metric of its schema, the place of the dimension's value.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Slots(Box<[Option<u8>]>);
+pub struct Slots {
+    by_metric: Box<[Option<u8>]>,
+    has_unknown_fields: bool,
+}
 
 impl Slots {
     /// What `log` counts for.
     #[must_use]
     pub fn of(log: &Log<'_, '_>) -> Self {
-        Self(log.schema.metrics.iter().map(|metric| u8::try_from(metric.slot(log)?).ok()).collect())
+        Self {
+            by_metric: log.schema.metrics.iter().map(|metric| u8::try_from(metric.slot(log)?).ok()).collect(),
+            has_unknown_fields: log.has_unknown_fields,
+        }
     }
 }
 
 /// How often each metric of a schema was counted, for each value of its dimension.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Tally(Vec<u64>);
+pub struct Tally {
+    /// The counts of all metrics, one after the other.
+    counts: Vec<u64>,
+    /// How many logs have fields that the schema does not know.
+    pub unknown_fields: u64,
+}
 
 impl Tally {
     /// Counts one log of a schema with these metrics.
     pub fn add(&mut self, metrics: &[Metric], slots: &Slots) {
-        self.0.resize(metrics.iter().map(Metric::width).sum(), 0);
+        self.unknown_fields += u64::from(slots.has_unknown_fields);
+        self.counts.resize(metrics.iter().map(Metric::width).sum(), 0);
         let mut start = 0;
-        for (metric, slot) in metrics.iter().zip(&slots.0) {
-            if let Some(count) = slot.and_then(|slot| self.0.get_mut(start + usize::from(slot))) {
+        for (metric, slot) in metrics.iter().zip(&slots.by_metric) {
+            if let Some(count) = slot.and_then(|slot| self.counts.get_mut(start + usize::from(slot))) {
                 *count += 1;
             }
             start += metric.width();
@@ -144,10 +168,11 @@ impl Tally {
 
     /// Adds the counts of another tally of the same schema.
     pub fn merge(&mut self, other: &Self) {
-        if self.0.len() < other.0.len() {
-            self.0.resize(other.0.len(), 0);
+        self.unknown_fields += other.unknown_fields;
+        if self.counts.len() < other.counts.len() {
+            self.counts.resize(other.counts.len(), 0);
         }
-        for (count, more) in self.0.iter_mut().zip(&other.0) {
+        for (count, more) in self.counts.iter_mut().zip(&other.counts) {
             *count += more;
         }
     }
@@ -156,7 +181,7 @@ impl Tally {
     pub fn by_metric<'a>(&'a self, metrics: &'a [Metric]) -> impl Iterator<Item = (&'a Metric, Vec<u64>)> {
         let mut start = 0;
         metrics.iter().map(move |metric| {
-            let counts = (start..start + metric.width()).map(|slot| self.0.get(slot).copied().unwrap_or_default());
+            let counts = (start..start + metric.width()).map(|slot| self.counts.get(slot).copied().unwrap_or_default());
             start += metric.width();
             (metric, counts.collect())
         })
@@ -190,6 +215,26 @@ mod tests {
         assert_eq!(counts(rules, r#"},"ok":true,"z":{"a":1"#).unwrap(), [[1], [1]]);
         assert_eq!(counts(rules, r#"},"ok":false,"z":{"a":1"#).unwrap(), [[1], [0]]);
         assert_eq!(counts(rules, "").unwrap(), [[1], [0]]);
+    }
+
+    #[test]
+    fn a_rule_counts_values_that_it_does_not_list() {
+        let rule = "- {name: New, unless: {field: discriminator.subtype, is: [read, write]}}";
+        for (subtype, expected) in [(r#","subtype":"read""#, 0), (r#","subtype":"delete""#, 1), ("", 1)] {
+            assert_eq!(counts(rule, subtype).unwrap(), [[expected]], "{subtype}");
+        }
+    }
+
+    #[test]
+    fn a_log_with_unknown_fields_is_counted_once() {
+        let schemas = Schemas::load(&[("a.yml", &json_of(HEAD))]).unwrap();
+        for (members, expected) in [("", 0), (r#","a":1,"b":{"c":2}"#, 1)] {
+            let log = format!(r#"{{"t":"2026-01-01T00:00:00Z","discriminator":{{"type":"x"}}{members}}}"#);
+            let log = schemas.classify(log.as_bytes()).unwrap();
+            let mut tally = Tally::default();
+            tally.add(&log.schema.metrics, &Slots::of(&log));
+            assert_eq!(tally.unknown_fields, expected, "{members}");
+        }
     }
 
     #[test]

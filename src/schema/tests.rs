@@ -51,7 +51,8 @@ fn what_is_taken_from_a_log() {
     let text = alert().to_string();
     let log = schemas.classify(text.as_bytes()).unwrap();
     assert_eq!(crate::time::sql(log.event_time), "2026-11-22 09:59:59.123");
-    assert_eq!(log.metric_values, [Some(Redacted(&b"\"High\""[..]))]);
+    let values = [&b"\"canary_resource_accessed\""[..], b"\"High\""];
+    assert_eq!(log.metric_values, values.map(|value| Some(Redacted(value))));
     assert_eq!(
         serde_json::to_value(&log.indicators).unwrap(),
         json!({
@@ -95,6 +96,8 @@ fn violations_name_the_path_and_the_problem() {
         ("/discriminator", None, "discriminator: required, but missing"),
         ("/p_log_type", Some(json!("x")), "p_log_type: names that begin with p_ are the lake's own"),
         ("/P_x", Some(json!(1)), "P_x: names that begin with p_ are the lake's own"),
+        ("/_col0", Some(json!(1)), "_col0: names such as _col0 are the query engine's own"),
+        ("/canary/_col12", Some(json!(1)), "canary._col12: names such as _col0 are the query engine's own"),
         ("/Id", Some(json!(null)), "Id: is the field id in another case"),
         ("/canary/aWs", Some(json!({"account_id": []})), "canary.aWs: is the field aws in another case"),
         ("/\u{212a}", Some(json!({"k": 1, "\u{212a}": 2})), "\u{212a}.\u{212a}: repeated member in another case"),
@@ -125,6 +128,8 @@ fn what_the_schema_language_lets_pass() {
         ("/unknown", json!({"p_inner": {"deep": [1, "x", null]}})),
         ("/event/request/ip", json!("not an address")),
         ("/idd", json!("another name")),
+        ("/_col", json!("another name")),
+        ("/_col1x", json!("another name")),
         ("/p", json!("too short to be the lake's")),
     ] {
         assert_eq!(classify(&changed(path, Some(value))), Ok("Tracebit.Alert".to_owned()), "{path}");

@@ -93,6 +93,13 @@ pub enum Counted {
         /// The value.
         is: Value,
     },
+    /// The logs whose field has none of these values.
+    Unless {
+        /// The place of the field's value in `Log::metric_values`.
+        field: usize,
+        /// The values.
+        is: Vec<Value>,
+    },
     /// The logs by a field's value.
     By {
         /// The place of the field's value in `Log::metric_values`.

@@ -30,6 +30,8 @@ pub struct Log<'s, 't> {
     pub indicators: Indicators,
     /// The raw JSON of each field that a metric rule of the schema names, in the order of [`Schema::metric_fields`].
     pub metric_values: Vec<Option<Redacted<&'t [u8]>>>,
+    /// Whether it has fields that the schema does not know. They are kept, and the operator should hear of them.
+    pub has_unknown_fields: bool,
 }
 
 /// Checks `text` against `schema`.
@@ -41,6 +43,7 @@ pub(super) fn validate<'s, 't>(text: &'t [u8], schema: &'s Schema) -> Result<Log
         event_time: None,
         indicators: Indicators::default(),
         metric_values: vec![None; schema.metric_fields],
+        has_unknown_fields: false,
     };
     walk.jiter.peek().map_err(|error| Violation::syntax(&error, &walk.jiter))?;
     walk.object(Some(&schema.fields))?;
@@ -52,6 +55,7 @@ pub(super) fn validate<'s, 't>(text: &'t [u8], schema: &'s Schema) -> Result<Log
         event_time: walk.event_time.ok_or_else(|| Violation::new("no event time"))?,
         indicators: walk.indicators,
         metric_values: walk.metric_values,
+        has_unknown_fields: walk.has_unknown_fields,
     })
 }
 
@@ -62,6 +66,7 @@ struct Walk<'t> {
     event_time: Option<DateTime<Utc>>,
     indicators: Indicators,
     metric_values: Vec<Option<Redacted<&'t [u8]>>>,
+    has_unknown_fields: bool,
 }
 
 impl<'t> Walk<'t> {
@@ -179,6 +184,9 @@ impl<'t> Walk<'t> {
             if self.depth == 1 && name.get(..2).is_some_and(|start| start.eq_ignore_ascii_case("p_")) {
                 return Err(Violation::new("names that begin with p_ are the lake's own").within(&sanitize(name)));
             }
+            if is_positional(name) {
+                return Err(Violation::new("names such as _col0 are the query engine's own").within(&sanitize(name)));
+            }
             if name.len() > MAX_NAME_BYTES {
                 return Err(Violation::new(format!("name longer than {MAX_NAME_BYTES} bytes")).within(&sanitize(name)));
             }
@@ -188,6 +196,7 @@ impl<'t> Walk<'t> {
             {
                 return Err(Violation::new(format!("is the field {known} in another case")).within(&sanitize(name)));
             }
+            self.has_unknown_fields |= fields.is_some() && field.is_none();
             let member = self.canonical.open_member(object, name);
             self.member(field).map_err(|violation| match field {
                 Some(field) => violation.within(&field.name),
@@ -227,6 +236,13 @@ impl<'t> Walk<'t> {
         self.depth += 1;
         if self.depth > MAX_DEPTH { Err(Violation::too_deep()) } else { Ok(()) }
     }
+}
+
+/// Whether Hive's JSON reader takes the name for a column's number: `_col0`. It would overwrite that column, or end every
+/// query that meets the record.
+fn is_positional(name: &str) -> bool {
+    name.strip_prefix("_col")
+        .is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// The field whose name is `name` in another case. Athena matches names without case, so a query would read the member as

@@ -139,9 +139,7 @@ NOW = datetime.datetime(2026, 3, 10, 12, 0)
 
 
 def file(folder, table, time, *records):
-    path = (
-        folder / table / f"{time:year=%Y/month=%m/day=%d/hour=%H}/{time:%Y%m%dT%H%M%SZ}-{records[0]['p_row_id']}.json"
-    )
+    path = folder / table / f"{time:day=%Y-%m-%d/hour=%H}/{time:%Y%m%dT%H%M%SZ}-{records[0]['p_row_id']}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(json.dumps(record) + "\n" for record in records))
 
@@ -270,11 +268,11 @@ def test_one_actor_is_found_by_any_of_its_names_however_long_ago(crafted, actor,
 
 def test_alerts_count_once_a_day_and_severity(crafted):
     rows = run(crafted, "alerts-by-severity-and-day", NOW)
-    assert columns(rows, "event_date", "severity", "alerts", "logs") == [
-        (datetime.date(2026, 3, 9), "Info", 1, 1),
-        (datetime.date(2026, 3, 8), "High", 1, 2),
-        (datetime.date(2026, 3, 8), "Medium", 1, 1),
-        (datetime.date(2026, 1, 9), "High", 1, 1),
+    assert columns(rows, "day", "severity", "alerts", "logs") == [
+        ("2026-03-09", "Info", 1, 1),
+        ("2026-03-08", "High", 1, 2),
+        ("2026-03-08", "Medium", 1, 1),
+        ("2026-01-09", "High", 1, 1),
     ]
 
 
@@ -298,6 +296,44 @@ def test_an_empty_lake_answers_every_query(tmp_path, query):
     arguments = ["nobody"] * QUERIES[query].count("?")
     rows = run(lake(tmp_path), query, NOW, *arguments)
     assert len(rows) == (1 if query == "health-checks-missing" else 0)
+
+
+# ------------------------------------------------------------------------------------------------------ docs/query.md
+
+
+def documented(folder):
+    """The queries for DuckDB of docs/query.md, on the records below `folder`."""
+    page = (pathlib.Path(__file__).parents[2] / "docs" / "query.md").read_text()
+    blocks = [block for block in re.findall(r"```sql\n(.*?)```", page, re.DOTALL) if "read_json(" in block]
+    return [block.replace("s3://LAKE_BUCKET", str(folder)) for block in blocks]
+
+
+def messages(query):
+    return [row[-1] for row in duckdb.sql(query).fetchall()]
+
+
+def test_the_documented_queries_for_duckdb_filter_by_day_and_by_hour(tmp_path):
+    times = ["2026-03-04 23:59:59", "2026-03-08 22:59:59", "2026-03-08 23:00:00", "2026-03-09 01:59:59"]
+    times += ["2026-03-09 02:00:00", "2026-03-11 23:59:59", "2026-03-12 00:00:00"]
+    for row, time in enumerate(map(datetime.datetime.fromisoformat, times)):
+        file(tmp_path, "tracebit_alert", time, alert(row, time, "A"))
+    days, incident = documented(tmp_path)
+    assert messages(days) == [f"message {row}" for row in (1, 2, 3, 4, 5)]
+    assert messages(incident) == ["message 2", "message 3"]
+
+
+def test_duckdb_differs_from_athena_as_documented(tmp_path):
+    time = datetime.datetime(2026, 3, 8, 23)
+    file(tmp_path, "tracebit_alert", time, alert(1, time, "A", severity=1.5))
+    source = f"read_json('{tmp_path}/tracebit_alert/**/*.json', hive_partitioning = true"
+    rows = duckdb.sql(f"SELECT day, severity, unknown_to_the_schema.kept FROM {source})").fetchall()
+    assert rows == [(datetime.date(2026, 3, 8), 1.5, True)]
+
+    file(tmp_path, "tracebit_alert", time, alert(2, time, "A", message="\ud83d"))
+    with pytest.raises(duckdb.Error, match="surrogate"):
+        duckdb.sql(f"SELECT message FROM {source})").fetchall()
+    rows = duckdb.sql(f"SELECT message FROM {source}, format = 'newline_delimited', ignore_errors = true)").fetchall()
+    assert ("message 1",) in rows
 
 
 # ----------------------------------------------------------------------------------------- records that were delivered
@@ -326,8 +362,8 @@ def test_every_record_is_read_as_it_was_written(table):
     assert len(read) == len(records)
     time = "p_parse_time" if table == "classification_failures" else "p_event_time"
     for row, record in zip(sorted(read, key=by_id), records):
-        assert (row["year"], row["month"], row["day"]) == (row[time].year, row[time].month, row[time].day)
-        assert [name for name in names if not same(row[name], record.get(name))] == ["year", "month", "day"]
+        assert row["day"] == f"{row[time]:%Y-%m-%d}"
+        assert [name for name in names if not same(row[name], record.get(name))] == ["day"]
 
 
 def same(read, record):

@@ -56,7 +56,6 @@ def of_type(kind, **parameters):
             ["alias/aws/s3", KEY.replace("key", "alias"), f" {KEY}"],
         ),
         ("DatabaseName", ["tracebit_lake", "x1"], ["", "Tracebit", "tracebit-lake", "tracebit lake", "1x"]),
-        ("ProjectedYears", ["2024,2035"], ["", "2024", "2024-2035", "2024, 2035", "1999,2035"]),
         ("SourceId", ["", "a1b2", "arn:aws:x"], ["two words", 'a"b', "x" * 129]),
         ("SourceLabel", ["tracebit", "Tracebit prod"], ["", "a\nb", 'a"b']),
         (
@@ -383,20 +382,21 @@ def test_a_projected_partition_is_the_folder_that_records_are_filed_in(table):
     parameters = table_input["Parameters"]
     assert table_input["StorageDescriptor"]["Location"] == f"s3://my-lake/logs/{table}/"
     keys = table_input["PartitionKeys"]
-    assert [(key["Name"], key["Type"]) for key in keys] == [("year", "int"), ("month", "int"), ("day", "int")]
+    # AWS documents a key that is projected as dates as a string.
+    assert [(key["Name"], key["Type"]) for key in keys] == [("day", "string")]
 
-    location = parameters["storage.location.template"]
-    for name, value in {"year": 2026, "month": 3, "day": 9}.items():
-        assert parameters[f"projection.{name}.type"] == "integer"
-        first, last = map(int, parameters[f"projection.{name}.range"].split(","))
-        assert first <= value <= last
-        digits = int(parameters.get(f"projection.{name}.digits", 1))
-        location = location.replace(f"${{{name}}}", f"{value:0{digits}}")
-    record = f"s3://my-lake/logs/{table}/year=2026/month=03/day=09/hour=07/20260309T070102Z-{'0' * 32}.json"
+    projection = {name: value for name, value in parameters.items() if name.startswith("projection.")}
+    assert projection == {
+        "projection.enabled": "true",
+        "projection.day.type": "date",
+        "projection.day.format": "yyyy-MM-dd",
+        "projection.day.range": "2024-01-01,NOW+1DAYS",
+        "projection.day.interval": "1",
+        "projection.day.interval.unit": "DAYS",
+    }
+    location = parameters["storage.location.template"].replace("${day}", "2026-03-09")
+    record = f"s3://my-lake/logs/{table}/day=2026-03-09/hour=07/20260309T070102Z-{'0' * 32}.json"
     assert record.startswith(location)
-    assert parameters["projection.enabled"] == "true"
-    assert parameters["projection.month.range"] == "1,12"
-    assert parameters["projection.day.range"] == "1,31"
 
 
 @pytest.mark.parametrize("table", tables())

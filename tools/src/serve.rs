@@ -96,7 +96,7 @@ fn print_usage(s3: &S3, url: &str) -> Result<()> {
     println!("  curl -w '\\n' --data-binary @{SAMPLE} -H 'Content-Type: application/json' \\");
     println!("    -H 'X-Tracebit-Signature-256: {signature}' {url}\n");
     println!("Sign any other file:\n");
-    println!("  TRACEBIT_SECRET={DEVELOPMENT_SECRET} cargo run -p tracebit-lake-tools -- sign FILE\n");
+    println!("  TRACEBIT_SECRET={DEVELOPMENT_SECRET} cargo run --package tracebit-lake-tools -- sign FILE\n");
     println!("Stop with Ctrl-C. Deliveries:");
     Ok(())
 }

@@ -19,23 +19,18 @@ const TABLE: &str = r"
         Description: <DESCRIPTION>
         TableType: EXTERNAL_TABLE
         PartitionKeys:
-          - {Name: year, Type: int, Comment: Year of p_event_time}
-          - {Name: month, Type: int, Comment: Month of p_event_time}
-          - {Name: day, Type: int, Comment: Day of p_event_time}
+          - {Name: day, Type: string, Comment: 'Day of p_event_time in UTC, such as 2026-03-08'}
         Parameters:
           EXTERNAL: 'TRUE'
           classification: json
           projection.enabled: 'true'
-          projection.year.type: integer
-          projection.year.range: !Ref ProjectedYears
-          projection.month.type: integer
-          projection.month.range: 1,12
-          projection.month.digits: '2'
-          projection.day.type: integer
-          projection.day.range: 1,31
-          projection.day.digits: '2'
+          projection.day.type: date
+          projection.day.format: yyyy-MM-dd
+          projection.day.range: 2024-01-01,NOW+1DAYS
+          projection.day.interval: '1'
+          projection.day.interval.unit: DAYS
           storage.location.template: !Sub
-            - s3://${Bucket}/${LakePrefix}<NAME>/year=${!year}/month=${!month}/day=${!day}/
+            - s3://${Bucket}/${LakePrefix}<NAME>/day=${!day}/
             - Bucket: !If [MakesBucket, !Ref LakeBucket, !Ref ExistingBucket]
         StorageDescriptor:
           Location: !Sub
@@ -60,7 +55,7 @@ const STANDARD_COLUMNS: [Column<'static>; 7] = [
 ];
 
 /// The indicators, for log types that have any.
-const INDICATOR_COLUMNS: [Column<'static>; 8] = [
+const INDICATOR_COLUMNS: [Column<'static>; 9] = [
     Column("p_any_ip_addresses", "array<string>", "IP addresses that the log names"),
     Column("p_any_domain_names", "array<string>", "Domain names that the log names"),
     Column("p_any_aws_account_ids", "array<string>", "AWS accounts that the log names"),
@@ -69,6 +64,7 @@ const INDICATOR_COLUMNS: [Column<'static>; 8] = [
     Column("p_any_actor_ids", "array<string>", "Principals that the log names"),
     Column("p_any_usernames", "array<string>", "User names that the log names"),
     Column("p_any_emails", "array<string>", "E-mail addresses that the log names"),
+    Column("p_any_trace_ids", "array<string>", "Access keys and event ids that the log names"),
 ];
 
 /// Name, type in Hive's words, and comment.
