@@ -267,6 +267,8 @@ def test_a_finding_says_what_the_record_says(found):
 
 def test_the_three_lists_of_the_views_columns_agree():
     assert (VIEW["TableType"], VIEW["Parameters"]["presto_view"]) == ("VIRTUAL_VIEW", "true")
+    # Athena's engine takes a description for the comment, and then it sees no view.
+    assert VIEW["Parameters"]["comment"] == "Presto View" and "Description" not in VIEW
     assert (view()["catalog"], view()["schema"]) == ("awsdatacatalog", "some_database")
     selected = [each.alias_or_name for each in sqlglot.parse_one(view()["originalSql"], read="athena").expressions]
     assert selected == [column["name"] for column in view()["columns"]]
