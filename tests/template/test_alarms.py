@@ -91,10 +91,18 @@ def test_silence_rings_when_it_says():
     last = max(checks)
     (minute,) = [each for each in silent if each > last]
     assert 6 * 60 <= minute - last <= 6 * 60 + 1
-    # Without FILL, CloudWatch would also look at older hours, and ring hours later.
     assert rings("health-checks-silent", {("HealthChecks",): every(10, 1)}, HealthCheckSilenceHours=6) == []
     hourly_with_gaps = {minute: 1 for minute in range(0, 3 * DAY, 5 * 60)}
     assert rings("health-checks-silent", {("HealthChecks",): hourly_with_gaps}, HealthCheckSilenceHours=6) == []
+
+
+def test_without_the_filled_hours_silence_would_ring_hours_late():
+    declared = alarms(HealthCheckSilenceHours=6)["health-checks-silent"]
+    assert declared["Metrics"][0]["Expression"] == "FILL(checks, 0)"
+    unfilled = declared | {"Metrics": [declared["Metrics"][0] | {"Expression": "checks"}, *declared["Metrics"][1:]]}
+    checks = {("HealthChecks",): every(10, 1, end=DAY)}
+    on = lambda alarm: next(minute for minute in range(DAY, 2 * DAY) if in_alarm(alarm, checks, minute))
+    assert on(unfilled) - on(declared) >= 60
 
 
 def test_a_new_stack_is_silent_and_the_first_check_ends_it():
