@@ -22,16 +22,27 @@ from stack import stack
 
 NOW = datetime.datetime.now(datetime.timezone.utc)
 RESOURCES = stack(ExistingBucket=BUCKET, LakePrefix=PREFIX)["Resources"].values()
-TABLES = {
+# Those of records, the view and the table of records as text.
+ALL_TABLES = {
     each["Properties"]["TableInput"]["Name"]: each["Properties"]["TableInput"]
     for each in RESOURCES
     if each["Type"] == "AWS::Glue::Table"
 }
-QUERIES = {
+TABLES = {name: table for name, table in ALL_TABLES.items() if "PartitionKeys" in table}
+ALL_QUERIES = {
     each["Properties"]["Name"]: each["Properties"]["QueryString"]
     for each in RESOURCES
     if each["Type"] == "AWS::Athena::NamedQuery"
 }
+# Queries of an investigation start from an alert, however old, and not from days.
+INVESTIGATION = {
+    "the-event-in-cloudtrail": 1,
+    "the-day-around-an-alert": 2,
+    "first-and-last-sight": 1,
+    "which-ci-run-leaked-a-credential": 1,
+    "unknown-fields": 1,
+}
+QUERIES = {name: query for name, query in ALL_QUERIES.items() if name not in INVESTIGATION}
 DAYS = (NOW.date() - datetime.date(2024, 1, 1)).days + 2
 # Trino lists a day that has no record twice: the second time, to see whether its folder exists.
 LISTS_PER_DAY = 2
@@ -84,8 +95,8 @@ STRANGE = {
     "a name of 10,000 bytes": (with_members(f'"{"x" * 10_000}": 1'), True),
     "a name of 10,001 bytes": (with_members(f'"{"x" * 10_001}": 1'), False),
     "a name of 60,000 bytes": (with_members(f'"{"x" * 60_000}": 1'), False),
-    "a number beyond every range": (json.dumps(alert(NOW)).replace('"High"', "1e999"), True),
-    "a number of 2,000 digits": (json.dumps(alert(NOW)).replace('"High"', "9" * 2000), True),
+    "a number beyond every range": (json.dumps(alert(NOW)).replace('"Medium"', "1e999"), True),
+    "a number of 2,000 digits": (json.dumps(alert(NOW)).replace('"Medium"', "9" * 2000), True),
     "half a surrogate pair": (json.dumps(alert(NOW, message="\ud83d")), True),
     "an unknown name": (with_members('"unknown": {"kept": [null, true, "\\u0000"]}'), True),
     # Hive reads them as the columns of these numbers.
@@ -168,8 +179,26 @@ def deliver_mutated(function, seed, number):
 
 def make_tables(glue):
     glue.create_database(DatabaseInput={"Name": DATABASE})
-    for table_input in TABLES.values():
+    for table_input in ALL_TABLES.values():
         glue.create_table(DatabaseName=DATABASE, TableInput=table_input)
+
+
+def make_cloudtrail(moto):
+    """A table of CloudTrail's logs with the event of the sample alert-aws, and another of its principal."""
+    principal = {"type": "AssumedRole", "arn": sample("alert-aws")["principal"]["aws"]["arn"]}
+    events = [
+        {"eventid": sample("alert-aws")["event"]["id"], "eventname": "GetObject", "eventtime": "2026-11-20T02:58:41Z"},
+        {"eventid": "the day before", "eventname": "ListBuckets", "eventtime": "2026-11-19T03:58:41Z"},
+    ]
+    lines = "".join(json.dumps(event | {"useridentity": principal}) + "\n" for event in events)
+    moto.s3.put_object(Bucket=BUCKET, Key="trail/events.json", Body=lines.encode())
+    names = "eventtime eventsource eventname awsregion sourceipaddress useragent errorcode requestparameters"
+    columns = [{"Name": name, "Type": "string"} for name in f"{names} responseelements eventid".split()]
+    columns.append({"Name": "useridentity", "Type": "struct<type:string,arn:string,accesskeyid:string>"})
+    storage = TABLES["tracebit_alert"]["StorageDescriptor"] | {"Location": f"s3://{BUCKET}/trail/", "Columns": columns}
+    table_input = {"Name": "cloudtrail_logs", "TableType": "EXTERNAL_TABLE", "Parameters": {"EXTERNAL": "TRUE"}}
+    moto.glue.create_database(DatabaseInput={"Name": "default"})
+    moto.glue.create_table(DatabaseName="default", TableInput=table_input | {"StorageDescriptor": storage})
 
 
 class Lake:
@@ -191,6 +220,7 @@ def lake(tmp_path_factory):
     with contextlib.ExitStack() as servers_running:
         moto = servers_running.enter_context(servers.moto(folder))
         make_tables(moto.glue)
+        make_cloudtrail(moto)
         with servers.function(folder, moto.url, ROOT / "target" / "debug" / "tracebit-lake") as function:
             deliver_samples(function)
             lake.wrong = deliver_strange(function)
@@ -312,6 +342,26 @@ def test_a_log_whose_clock_is_wrong_is_among_the_latest(lake):
     assert {"0001", "2023", "9999"} <= years
     rows, _ = lake.asked(documented("<> day"))
     assert {row["p_event_time"][:4] for row in rows} == {"0001", "1969", "2023", "9999"}
+
+
+# ---------------------------------------------------------------------------------------------------- an investigation
+
+
+@pytest.mark.parametrize("query", INVESTIGATION)
+def test_a_query_of_an_investigation_runs_as_it_stands(lake, query):
+    text = ALL_QUERIES[query]
+    rows = lake.athena.rows(text, *[sample("alert-aws")["alert_id"]] * text.count("?"))
+    assert len(rows) >= INVESTIGATION[query]
+    if query == "unknown-fields":
+        assert "unknown" in {row["field"] for row in rows}
+    if query == "which-ci-run-leaked-a-credential":
+        assert "https://github.com/acme/shop/actions/runs/19420187345" in {row["run"] for row in rows}
+
+
+def test_the_ocsf_view_has_a_row_for_each_record(lake):
+    view = "SELECT metadata.uid AS uid, finding_info, evidences, observables FROM tracebit_alert_ocsf"
+    uids = sorted(row["uid"] for row in lake.athena.rows(view))
+    assert uids == sorted(row_id for _, row_id, _ in lake.records["tracebit_alert"])
 
 
 # ------------------------------------------------------------------------------------------------------ docs/query.md

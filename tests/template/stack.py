@@ -6,6 +6,7 @@ conditions and references as CloudFormation does. What AWS itself makes up reads
 Run as a script, this prints the translated template as JSON.
 """
 
+import base64
 import copy
 import functools
 import json
@@ -72,6 +73,7 @@ class Resolver:
 
     def __init__(self, template, parameters):
         self.conditions = template["Conditions"]
+        self.mappings = template["Mappings"]
         self.resources = template["Resources"]
         self.parameters = parameters
 
@@ -108,6 +110,11 @@ class Resolver:
             return str(left) == str(right)
         if name == "Not":
             return not self.value(argument[0])
+        if name == "FindInMap":
+            mapping, first, second = map(self.value, argument)
+            return self.mappings[mapping][first][second]
+        if name == "Base64":
+            return base64.b64encode(self.value(argument).encode()).decode()
         if name == "Sub":
             return self.sub(*argument) if isinstance(argument, list) else self.sub(argument)
         if name == "GetAtt":

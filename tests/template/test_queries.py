@@ -21,12 +21,35 @@ RESOURCES = stack()["Resources"].values()
 TABLES = {
     each["Properties"]["TableInput"]["Name"]: each["Properties"]["TableInput"]
     for each in RESOURCES
-    if each["Type"] == "AWS::Glue::Table"
+    if each["Type"] == "AWS::Glue::Table" and "PartitionKeys" in each["Properties"]["TableInput"]
 }
 QUERIES = {
     each["Properties"]["Name"]: each["Properties"]["QueryString"]
     for each in RESOURCES
     if each["Type"] == "AWS::Athena::NamedQuery"
+}
+# Queries of an investigation; test_respond.py tests them.
+OF_AN_ALERT = {"the-event-in-cloudtrail", "the-day-around-an-alert", "first-and-last-sight"}
+OF_SOME_ALERTS = {"which-ci-run-leaked-a-credential", "unknown-fields"}
+# The columns of CloudTrail's table that the queries use, as AWS's guide to Athena declares them.
+CLOUDTRAIL = {
+    "eventversion": "string",
+    "useridentity": "struct<type:string,principalid:string,arn:string,accountid:string,invokedby:string,"
+    "accesskeyid:string,username:string>",
+    "eventtime": "string",
+    "eventsource": "string",
+    "eventname": "string",
+    "awsregion": "string",
+    "sourceipaddress": "string",
+    "useragent": "string",
+    "errorcode": "string",
+    "errormessage": "string",
+    "requestparameters": "string",
+    "responseelements": "string",
+    "requestid": "string",
+    "eventid": "string",
+    "readonly": "string",
+    "recipientaccountid": "string",
 }
 SCALARS = {
     "string": "VARCHAR",
@@ -84,6 +107,13 @@ def lake(folder):
         else:
             declared = ", ".join(f'"{name}" {kind}' for name, kind in (columns | partitions).items())
             database.execute(f"CREATE TABLE {name} ({declared})")
+    lines = "SELECT unnest(string_split(rtrim(content, chr(10)), chr(10)))"
+    records = f"{lines} FROM read_text('{folder}/tracebit_alert/**/*.json')"
+    if not any((folder / "tracebit_alert").rglob("*.json")):
+        records = "SELECT '' WHERE false"
+    database.execute(f"CREATE VIEW tracebit_alert_text (record) AS {records}")
+    declared = ", ".join(f'"{name}" {duckdb_type(kind)}' for name, kind in CLOUDTRAIL.items())
+    database.execute(f'CREATE SCHEMA "default"; CREATE TABLE "default".cloudtrail_logs ({declared})')
     return database
 
 
@@ -350,7 +380,7 @@ def same(read, record):
 
 
 @with_lake
-@pytest.mark.parametrize("query", QUERIES)
+@pytest.mark.parametrize("query", QUERIES.keys() - OF_AN_ALERT - OF_SOME_ALERTS)
 def test_every_query_finds_what_was_delivered(query):
     alerts = written("tracebit_alert")
     now = max(datetime.datetime.fromisoformat(each["p_event_time"]) for each in alerts) + datetime.timedelta(hours=1)

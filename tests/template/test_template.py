@@ -9,7 +9,7 @@ from stack import ROOT, Resolver, source, stack, translated
 KEY = "arn:aws:kms:eu-west-1:111122223333:key/0d9c4a1e-0000-4000-8000-000000000000"
 TLS_ONLY = {"Bool": {"aws:SecureTransport": "false"}}
 PRIVATE = dict.fromkeys(["BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPublicBuckets"], True)
-# Metrics of the function, each with the dimension that it has, if any.
+# Metrics of the functions, each with the dimension that it has besides Stack, if any.
 METRICS = {
     "LogsStored": "LogType",
     "AlertsStored": "Severity",
@@ -20,6 +20,13 @@ METRICS = {
     "Spilled": None,
     "HealthChecks": None,
     "UnhealthyHealthChecks": None,
+    "SignatureMismatches": None,
+    "StaleSecrets": None,
+    "UnknownFields": None,
+    "UnknownSubtypes": None,
+    "AlertsNotified": None,
+    "EventsPublished": None,
+    "NotifyFailures": None,
     "StoreLatency": None,
     "PayloadBytes": None,
 }
@@ -56,6 +63,16 @@ def of_type(kind, **parameters):
             ["alias/aws/s3", KEY.replace("key", "alias"), f" {KEY}"],
         ),
         ("DatabaseName", ["tracebit_lake", "x1"], ["", "Tracebit", "tracebit-lake", "tracebit lake", "1x"]),
+        (
+            "EventBusName",
+            ["default", "security", "partner/x.y_z"],
+            ["", "arn:aws:events:eu-west-1:111122223333:event-bus/default", "two words"],
+        ),
+        (
+            "CloudTrailTable",
+            ["default.cloudtrail_logs", "cloudtrail_logs"],
+            ["", "Default.Trail", "a.b.c", "a b", 'a"b', "x; DROP TABLE y", "1x"],
+        ),
         ("SourceId", ["", "a1b2", "arn:aws:x"], ["two words", 'a"b', "x" * 129]),
         ("SourceLabel", ["tracebit", "Tracebit prod"], ["", "a\nb", 'a"b']),
         (
@@ -138,6 +155,7 @@ def test_the_function_is_told_what_its_configuration_needs_and_no_secret():
         "SOURCE_LABEL": "tracebit",
         "MAX_PAYLOAD_BYTES": 16777216,
         "SPILL_QUEUE_URL": "<SpillQueue>",
+        "STACK_NAME": "lake",
     }
     existing = properties("WebhookFunction", ExistingBucket="my-lake", LakePrefix="logs/")["Environment"]["Variables"]
     assert (existing["LAKE_BUCKET"], existing["LAKE_PREFIX"]) == ("my-lake", "logs/")
@@ -229,7 +247,7 @@ def test_a_kms_key_serves_objects_and_the_secret_alone(role):
     }
 
 
-@pytest.mark.parametrize("role", ["WebhookRole", "DrainRole"])
+@pytest.mark.parametrize("role", ["WebhookRole", "DrainRole", "NotifyRole"])
 def test_only_lambda_may_take_the_role(role):
     assert properties(role)["AssumeRolePolicyDocument"]["Statement"] == [
         {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
@@ -261,7 +279,7 @@ def test_a_spilled_payload_is_tried_for_days_before_it_is_a_dead_letter():
 
 
 def test_the_drain_takes_from_the_queue_and_keeps_there_what_it_cannot_file():
-    (mapping,) = of_type("AWS::Lambda::EventSourceMapping").values()
+    mapping = of_type("AWS::Lambda::EventSourceMapping")["DrainFunctionSpilled"]
     assert (mapping["EventSourceArn"], mapping["FunctionName"]) == ("<SpillQueue.Arn>", "<DrainFunction>")
     assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
     # An event holds 6 MB.
@@ -291,6 +309,111 @@ def test_the_drains_role_is_the_functions_with_the_other_end_of_the_queue():
     assert drain.pop("WriteLogs")["Resource"] == "<DrainLogs.Arn>"
     del webhook["WriteLogs"]
     assert drain == webhook
+
+
+# ------------------------------------------------------------------------------------------------------ the notifier
+
+
+def test_the_bell_hangs_on_the_objects_that_ring():
+    rule = properties("ObjectCreatedRule", ExistingBucket="my-lake", LakePrefix="logs/")
+    assert rule["EventPattern"] == {
+        "source": ["aws.s3"],
+        "detail-type": ["Object Created"],
+        "detail": {
+            "bucket": {"name": ["my-lake"]},
+            "object": {"key": [{"prefix": "logs/tracebit_alert/"}, {"prefix": "logs/classification_failures/"}]},
+        },
+    }
+    assert rule["State"] == "ENABLED"
+    # S3 sends its events to the default bus alone.
+    assert "EventBusName" not in rule
+    (target,) = rule["Targets"]
+    assert (target["Arn"], target["DeadLetterConfig"]) == ("<NotifyQueue.Arn>", {"Arn": "<NotifyDeadLetters.Arn>"})
+    queues = ["<NotifyQueue.Arn>", "<NotifyDeadLetters.Arn>"]
+    denied, allowed = properties("NotifyQueuePolicy")["PolicyDocument"]["Statement"]
+    assert (denied["Effect"], denied["Condition"], denied["Resource"]) == ("Deny", TLS_ONLY, queues)
+    assert without("Sid", allowed) == {
+        "Effect": "Allow",
+        "Principal": {"Service": "events.amazonaws.com"},
+        "Action": "sqs:SendMessage",
+        "Resource": queues,
+        "Condition": {"ArnEquals": {"aws:SourceArn": "<ObjectCreatedRule.Arn>"}},
+    }
+
+
+def test_the_notifier_takes_from_its_queue_and_keeps_there_what_it_cannot_tell():
+    mapping = of_type("AWS::Lambda::EventSourceMapping")["NotifyFunctionCreated"]
+    assert (mapping["EventSourceArn"], mapping["FunctionName"]) == ("<NotifyQueue.Arn>", "<NotifyFunction>")
+    assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    queue = properties("NotifyQueue")
+    assert queue["RedrivePolicy"]["deadLetterTargetArn"] == "<NotifyDeadLetters.Arn>"
+    assert queue["VisibilityTimeout"] >= 6 * properties("NotifyFunction")["Timeout"]
+    assert queue["VisibilityTimeout"] * queue["RedrivePolicy"]["maxReceiveCount"] >= 8 * 3600
+    for each in ("NotifyQueue", "NotifyDeadLetters"):
+        assert properties(each)["MessageRetentionPeriod"] == 14 * 24 * 3600
+        assert properties(each)["SqsManagedSseEnabled"] is True
+    metadata = source()["Resources"]["NotifyFunction"]["Metadata"]
+    assert metadata["BuildProperties"] == {"Binary": "tracebit-lake-notify"}
+    logging = properties("NotifyFunction")["LoggingConfig"]
+    assert (logging["ApplicationLogLevel"], logging["LogGroup"]) == ("INFO", "<NotifyLogs>")
+
+
+def test_the_notifier_is_told_where_to_read_and_whom_to_tell():
+    variables = properties("NotifyFunction", LakePrefix="logs/", EventBusName="security", NotifySeverity="High")
+    assert variables["Environment"]["Variables"] == {
+        "LAKE_BUCKET": "<LakeBucket>",
+        "LAKE_PREFIX": "logs/",
+        "ALERT_TOPIC_ARN": "<AlertTopic>",
+        "EVENT_BUS_NAME": "security",
+        "NOTIFY_SEVERITY": "High",
+        "STACK_NAME": "lake",
+    }
+
+
+def test_the_notifiers_role_may_read_what_rings_mark_it_and_tell_and_nothing_else():
+    lake = "arn:aws:s3:::my-lake/logs/"
+    allowed = statements("NotifyRole", ExistingBucket="my-lake", LakePrefix="logs/", EventBusName="security")
+    assert [without("Effect", without("Sid", each)) for each in allowed] == [
+        {
+            "Action": "s3:GetObject",
+            "Resource": [f"{lake}tracebit_alert/*", f"{lake}classification_failures/*", f"{lake}notified/*"],
+        },
+        {
+            "Action": "s3:ListBucket",
+            "Resource": "arn:aws:s3:::my-lake",
+            "Condition": {"StringLike": {"s3:prefix": "logs/notified/*"}},
+        },
+        {
+            "Action": "s3:PutObject",
+            "Resource": f"{lake}notified/*",
+            "Condition": {"Null": {"s3:if-none-match": "false"}},
+        },
+        {"Action": "sns:Publish", "Resource": "<AlertTopic>"},
+        {"Action": "events:PutEvents", "Resource": "arn:aws:events:eu-west-1:111122223333:event-bus/security"},
+        {
+            "Action": ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"],
+            "Resource": "<NotifyQueue.Arn>",
+        },
+        {"Action": ["logs:CreateLogStream", "logs:PutLogEvents"], "Resource": "<NotifyLogs.Arn>"},
+        {"Action": ["xray:PutTraceSegments", "xray:PutTelemetryRecords"], "Resource": "*"},
+    ]
+    assert all(each["Effect"] == "Allow" for each in allowed)
+    keys = [each for each in statements("NotifyRole", KmsKeyArn=KEY) if "kms:" in str(each["Action"])]
+    assert [(each["Action"], each["Resource"], each["Condition"]) for each in keys] == [
+        (
+            ["kms:Decrypt", "kms:GenerateDataKey"],
+            KEY,
+            {"StringEquals": {"kms:ViaService": f"{service}.eu-west-1.amazonaws.com"}},
+        )
+        for service in ("s3", "sns")
+    ]
+
+
+def test_messages_about_alerts_are_encrypted_and_sent_over_tls_alone():
+    assert properties("AlertTopic")["KmsMasterKeyId"] == "alias/aws/sns"
+    assert properties("AlertTopic", KmsKeyArn=KEY)["KmsMasterKeyId"] == KEY
+    (denied,) = properties("AlertTopicPolicy")["PolicyDocument"]["Statement"]
+    assert (denied["Effect"], denied["Action"], denied["Condition"]) == ("Deny", "sns:Publish", TLS_ONLY)
 
 
 # --------------------------------------------------------------------------------------------------------- buckets
@@ -364,7 +487,9 @@ def test_an_existing_bucket_is_left_as_it_is_but_must_exist():
 
 
 def tables(**parameters):
-    return {each["TableInput"]["Name"]: each for each in of_type("AWS::Glue::Table", **parameters).values()}
+    """The tables of records, without the view and the table of records as text."""
+    declared = {each["TableInput"]["Name"]: each for each in of_type("AWS::Glue::Table", **parameters).values()}
+    return {name: each for name, each in declared.items() if "PartitionKeys" in each["TableInput"]}
 
 
 def test_every_log_type_and_the_failures_have_a_table():
@@ -437,6 +562,11 @@ def test_the_first_questions_of_an_analyst_are_saved():
         "alerts-by-severity-and-day",
         "health-checks-missing",
         "failures-by-error",
+        "the-event-in-cloudtrail",
+        "the-day-around-an-alert",
+        "first-and-last-sight",
+        "which-ci-run-leaked-a-credential",
+        "unknown-fields",
     }
     assert all((query["Database"], query["WorkGroup"]) == ("<Database>", "<WorkGroup>") for query in queries)
 
@@ -451,86 +581,56 @@ def alarms(**parameters):
     }
 
 
-@pytest.mark.parametrize(
-    ("alarm", "namespace", "metric", "dimensions", "threshold"),
-    [
-        ("high-alert", "TracebitLake", "AlertsStored", {"Severity": "High"}, 1),
-        ("unhealthy-health-check", "TracebitLake", "UnhealthyHealthChecks", {}, 1),
-        ("classification-failures", "TracebitLake", "ClassificationFailures", {}, 1),
-        ("store-errors", "TracebitLake", "StoreErrors", {}, 1),
-        ("function-errors", "AWS/Lambda", "Errors", {"FunctionName": "<WebhookFunction>"}, 1),
-        ("drain-errors", "AWS/Lambda", "Errors", {"FunctionName": "<DrainFunction>"}, 1),
-        ("throttles", "AWS/Lambda", "Throttles", {"FunctionName": "<WebhookFunction>"}, 1),
-        ("rejected-burst", "AWS/Lambda", "Url4xxCount", {"FunctionName": "<WebhookFunction>"}, 7),
-    ],
-)
-def test_what_goes_wrong_alarms_at_once_and_silence_does_not(alarm, namespace, metric, dimensions, threshold):
-    declared = alarms(RejectedBurst=7)[alarm]
-    assert (declared["Namespace"], declared["MetricName"]) == (namespace, metric)
-    assert {each["Name"]: each["Value"] for each in declared.get("Dimensions", [])} == dimensions
-    assert (declared["Statistic"], declared["Threshold"]) == ("Sum", threshold)
-    assert declared["ComparisonOperator"] == "GreaterThanOrEqualToThreshold"
-    assert declared["EvaluationPeriods"] == 1 and declared["Period"] <= 300
-    assert declared["TreatMissingData"] == "notBreaching"
-
-
-@pytest.mark.parametrize(
-    ("alarm", "threshold", "seconds"), [("spill-queue-age", 1, 3600), ("spill-queue-depth", 100, 60)]
-)
-def test_what_waits_long_or_in_numbers_alarms_even_while_the_drain_has_it(alarm, threshold, seconds):
-    declared = alarms()[alarm]
-    waiting, *parts = declared["Metrics"]
-    assert waiting["Expression"] == "visible + inflight" and waiting.get("ReturnData", True)
-    for part, suffix in zip(parts, ["Visible", "NotVisible"], strict=True):
-        assert part["ReturnData"] is False and part["Id"] == {"Visible": "visible", "NotVisible": "inflight"}[suffix]
-        assert part["MetricStat"]["Stat"] == "Maximum"
-        assert part["MetricStat"]["Period"] * declared["EvaluationPeriods"] == seconds
-        assert part["MetricStat"]["Metric"] == {
-            "Namespace": "AWS/SQS",
-            "MetricName": f"ApproximateNumberOfMessages{suffix}",
-            "Dimensions": [{"Name": "QueueName", "Value": "<SpillQueue.QueueName>"}],
-        }
-    assert (declared["ComparisonOperator"], declared["Threshold"]) == ("GreaterThanOrEqualToThreshold", threshold)
-    assert declared["TreatMissingData"] == "notBreaching"
-
-
-def test_a_dead_letter_alarms():
-    declared = alarms()["spill-dead-letters"]
-    assert (declared["Namespace"], declared["MetricName"]) == ("AWS/SQS", "ApproximateNumberOfMessagesVisible")
-    assert declared["Dimensions"] == [{"Name": "QueueName", "Value": "<SpillDeadLetters.QueueName>"}]
-    assert (declared["Statistic"], declared["Threshold"]) == ("Maximum", 1)
-    assert declared["ComparisonOperator"] == "GreaterThanOrEqualToThreshold"
-    assert declared["TreatMissingData"] == "notBreaching"
-
-
-def test_silent_health_checks_alarm_because_data_is_missing():
-    silence = alarms(HealthCheckSilenceHours=6)["health-checks-silent"]
-    assert (silence["Namespace"], silence["MetricName"], silence["Statistic"]) == (
-        "TracebitLake",
-        "HealthChecks",
-        "Sum",
-    )
-    assert (silence["ComparisonOperator"], silence["Threshold"]) == ("LessThanThreshold", 1)
-    assert silence["Period"] * silence["EvaluationPeriods"] == 6 * 3600
-    assert silence["TreatMissingData"] == "breaching"
-    assert "health-checks-silent" not in alarms(HealthCheckSilenceHours=0)
-    # CloudWatch looks back at most seven days.
-    assert source()["Parameters"]["HealthCheckSilenceHours"]["MaxValue"] * 3600 <= 604800
-
-
 def test_every_alarm_tells_the_topic_and_is_explained():
     operate = (ROOT / "docs/operate.md").read_text()
     for name, alarm in alarms().items():
         assert alarm["AlarmActions"] == ["<AlarmTopic>"], name
         assert alarm["AlarmDescription"], name
         assert f"### {name}\n" in operate, name
+    assert set(re.findall(r"^### ([a-z-]+)$", operate, re.M)) == alarms().keys()
 
 
-def test_the_topic_mails_only_whom_it_was_told_to():
+def test_metrics_are_of_this_stack_alone():
+    for name, alarm in alarms().items():
+        parts = [part["MetricStat"]["Metric"] for part in alarm.get("Metrics", []) if "MetricStat" in part] or [alarm]
+        for metric in parts:
+            dimensions = {each["Name"]: each["Value"] for each in metric["Dimensions"]}
+            assert dimensions if metric["Namespace"].startswith("AWS/") else dimensions["Stack"] == "lake", name
+    for function in ("WebhookFunction", "DrainFunction", "NotifyFunction"):
+        assert properties(function)["Environment"]["Variables"]["STACK_NAME"] == "lake"
+
+
+def test_the_topics_mail_only_whom_they_were_told_to():
     assert of_type("AWS::SNS::Subscription") == {}
-    assert of_type("AWS::SNS::Subscription", AlarmEmail="a@example.com") == {
-        "AlarmSubscription": {"TopicArn": "<AlarmTopic>", "Protocol": "email", "Endpoint": "a@example.com"}
+    subscriptions = of_type("AWS::SNS::Subscription", AlarmEmail="a@example.com")
+    mail = {"Protocol": "email", "Endpoint": "a@example.com"}
+    assert subscriptions == {
+        "AlarmSubscription": {"TopicArn": "<AlarmTopic>", **mail},
+        "AlertSubscription": {
+            "TopicArn": "<AlertTopic>",
+            **mail,
+            "FilterPolicyScope": "MessageAttributes",
+            # The first message of an alert and day has no attributes. Those for chat alone have form=chat.
+            "FilterPolicy": {"form": [{"exists": False}]},
+        },
     }
+
+
+def test_a_stack_that_tells_nobody_says_so():
+    silent, told = stack(), stack(AlarmEmail="a@example.com")
+    assert silent["Outputs"]["WhoIsTold"]["Value"].startswith("NOBODY. Set AlarmEmail")
+    assert told["Outputs"]["WhoIsTold"]["Value"].startswith("a@example.com")
+    title = lambda resources: [
+        widget["properties"]["markdown"]
+        for widget in json.loads(resources["Resources"]["Dashboard"]["Properties"]["DashboardBody"])["widgets"]
+        if widget["properties"].get("markdown", "").startswith("## Was anybody told?")
+    ]
+    assert "subscribes nobody" in title(silent)[0]
+    assert title(told) == ["## Was anybody told?"]
+
+
+def test_the_address_is_the_first_parameter_asked_for():
+    assert next(iter(source()["Parameters"])) == "AlarmEmail"
 
 
 @pytest.mark.parametrize("hours", [0, 24])
@@ -541,14 +641,17 @@ def test_the_dashboard_shows_every_alarm_and_every_metric(hours):
     expected = {f"<{name}.Arn>" for name in of_type("AWS::CloudWatch::Alarm", HealthCheckSilenceHours=hours)}
     assert set(alarm_widget["properties"]["alarms"]) == expected
 
-    shown = {line[1]: None for line in metric_lines(widgets) if line[0] == "TracebitLake"}
-    shown |= {
-        metric: dimension for dimension, metric in re.findall(r"\{TracebitLake,(\w+)\} MetricName=\\?\"(\w+)", body)
-    }
+    own = [line for line in metric_lines(widgets) if line[0] == "TracebitLake"]
+    assert all(line[2:4] == ["Stack", "lake"] for line in own)
+    shown = {line[1]: None for line in own}
+    searches = re.findall(r"\{TracebitLake,Stack,(\w+)\} MetricName=\\?\"(\w+)\\?\" Stack=\\?\"lake\\?\"", body)
+    shown |= {metric: dimension for dimension, metric in searches}
     assert shown == {metric: METRICS[metric] for metric in shown}
     assert shown.keys() == METRICS.keys()
     assert [widget["properties"]["markdown"] for widget in widgets if widget["type"] == "text"] == [
         "## Is it alive?",
+        "## Was anybody told? (This stack subscribes nobody: set AlarmEmail, or subscribe somebody to AlertTopic and"
+        " AlarmTopic.)",
         "## What came in?",
         "## What went wrong?",
         "## How fast?",
