@@ -55,7 +55,8 @@ def investigated(tmp_path):
     used["canary_credential"] = {"name": "acme/shop release", "aws": {"access_key_id": KEY}}
     other = alert(3, SEEN, "B", ip="198.51.100.9")
     other["event"] |= {"id": "other"}
-    for record in (touched, used, other):
+    wrong_clocks = [alert(4, datetime.datetime(9999, 12, 31, 12), "A"), alert(5, datetime.datetime(1, 1, 1, 12), "A")]
+    for record in (touched, used, other, *wrong_clocks):
         file(tmp_path, "tracebit_alert", SEEN, record)
     database = lake(tmp_path)
     day = 24 * 60
