@@ -227,3 +227,40 @@ fn quoted_in<'s>(source: &'s [u8], text: &str) -> Option<&'s [u8]> {
 fn unquoted(name: &[u8]) -> String {
     serde_json::from_slice(name).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_name_is_found_again_in_any_case(
+            names in prop::collection::vec("[aAbB\"! \u{1}éÉßẞİıKΣσς]{0,10}", 0..8),
+        ) {
+            let mut canonical = Canonical::new(b"");
+            let object = canonical.open_object();
+            for name in &names {
+                let member = canonical.open_member(object, name);
+                canonical.push(b"0");
+                canonical.close_member(member);
+            }
+            let distinct: BTreeSet<_> = names.iter().collect();
+            let without_case: BTreeSet<_> = names.iter().map(|name| name.to_lowercase().replace('ς', "σ")).collect();
+            match canonical.close_object(object) {
+                Err(Repeated::InAnotherCase(name)) => {
+                    prop_assert!(without_case.len() < distinct.len());
+                    prop_assert!(distinct.contains(&name));
+                }
+                Err(Repeated::Exactly(name)) => {
+                    prop_assert_eq!(without_case.len(), distinct.len());
+                    prop_assert!(names.iter().filter(|other| **other == name).count() > 1);
+                }
+                Ok(()) => prop_assert_eq!(without_case.len(), names.len()),
+            }
+        }
+    }
+}

@@ -116,8 +116,8 @@ async fn a_timeout_names_the_last_fault() {
     stack.sqs.stop().await;
     stack.lake.s3.stop().await;
     stack.secrets.stop().await;
-    assert_unavailable(&stack.deliver(ONE, Duration::from_secs(2)).await);
-    assert_unavailable(&stack.deliver(TWO, Duration::from_secs(2)).await);
+    assert_unavailable(&stack.deliver(ONE, Duration::from_secs(5)).await);
+    assert_unavailable(&stack.deliver(TWO, Duration::from_secs(5)).await);
     let output = stack.lake.function.settled_output().await.to_lowercase();
     for call in ["putobject", "sendmessage", "getsecretvalue"] {
         let timed_out = format!("{call} timed out; the last attempt failed: ");
