@@ -4,6 +4,7 @@ mod bell;
 mod faults;
 mod intruder;
 mod schema;
+mod storm;
 
 use std::collections::BTreeMap;
 
