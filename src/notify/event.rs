@@ -10,6 +10,9 @@ use crate::{
     schema::Schemas,
 };
 
+/// S3's limit. Nothing longer gets into a log line.
+const MAX_KEY_BYTES: usize = 1024;
+
 /// Why a message is not about an object of the lake. A later attempt does not change that.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum EventError {
@@ -81,6 +84,9 @@ impl CreatedObject {
         }
         let Detail { bucket, object } = event.detail;
         let key = percent_decode_str(&object.key).decode_utf8().map_err(|_| EventError::OtherKey)?.into_owned();
+        if key.len() > MAX_KEY_BYTES {
+            return Err(EventError::OtherKey);
+        }
         Ok(Self { bucket: bucket.name, key, size: object.size })
     }
 
@@ -107,8 +113,9 @@ fn day(rest: &str) -> Option<&str> {
     let (hour, name) = rest.strip_prefix("hour=")?.split_once('/')?;
     let is_date = day.len() == 10 && day.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
     let is_hour = hour.len() == 2 && hour.bytes().all(|byte| byte.is_ascii_digit());
-    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-.".contains(&byte);
-    (is_date && is_hour && name.ends_with(".json") && name.bytes().all(is_name)).then_some(day)
+    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    let name = name.strip_suffix(".json")?;
+    (is_date && is_hour && name.bytes().all(is_name)).then_some(day)
 }
 
 #[cfg(test)]
@@ -161,6 +168,7 @@ mod tests {
             ("0123", "a\nb"),
             ("0123", "%ff"),
             ("10/2", "10/x/2"),
+            ("0123", &"0".repeat(1024)),
         ] {
             assert_eq!(day_of("lake", &good.replace(from, to)), Err(EventError::OtherKey), "{from} {to}");
         }

@@ -18,19 +18,19 @@ pub async fn handle(notifier: &Notifier, event: SqsEvent, invocation: &Invocatio
         let started = Instant::now();
         let share = deadline.share_of(waiting);
         waiting -= 1;
-        let (notified, result) = notifier.notify(&message.body, share).await;
+        let (done, result) = notifier.notify(&message.body, share).await;
         if let Err(error) = &result {
-            log(error, &message.message_id, notified.key.as_deref());
+            log(error, &message.message_id, done.key.as_deref());
         }
         let report = NotifyReport {
             request_id: &invocation.request_id,
             message_id: &message.message_id,
             outcome: outcome(&result),
             duration: started.elapsed(),
-            key: notified.key.as_deref(),
-            alerts: notified.alerts,
-            firsts: notified.firsts,
-            events: notified.events,
+            key: done.key.as_deref(),
+            alerts: done.alerts,
+            firsts: done.firsts,
+            events: done.events,
             has_failed: result.is_err(),
         };
         metrics::write_notified(&report, notifier.stack());

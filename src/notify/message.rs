@@ -145,7 +145,7 @@ fn lines(alert: &Alert, harmless: fn(&str, usize) -> String) -> Vec<String> {
     lines
 }
 
-/// Athena's query editor. China and GovCloud have consoles of their own.
+/// Athena's query editor. China and the Regions for governments have consoles of their own.
 fn console(region: Option<&str>) -> String {
     let region = region.filter(|region| text::is_token(region));
     let host = match region {

@@ -18,7 +18,7 @@ use super::schema;
 use crate::support::{BUCKET, NOTIFY, TestLake};
 
 /// The default deadline of an invocation: longer than any invocation here should take.
-pub(super) const DEADLINE: Duration = Duration::from_secs(60);
+pub(super) const DEADLINE: Duration = Duration::from_mins(1);
 
 /// A lake, its notifier, the topic for people and the bus for machines.
 pub(super) struct Bell {

@@ -98,7 +98,9 @@ async fn entries_that_fail_alone_are_put_again_alone() {
     bell.bus.refuse_entries(3, "ThrottlingException");
     // More than 500 logs of an hour share objects.
     let mut logs: Vec<_> = (0..501).map(|log| alert_of(&format!("log-{log}"), "alert-1")).collect();
-    logs.iter_mut().for_each(|log| log["severity"] = "Info".into());
+    for log in &mut logs {
+        log["severity"] = "Info".into();
+    }
     bell.hear(&logs).await;
     assert_eq!(bell.events().len(), 501);
     assert_eq!(bell.bus.calls(), 52, "those of 501 entries, and one or two more");
@@ -129,7 +131,7 @@ async fn a_kill_between_message_and_marker_rings_twice() {
     bell.lake.s3.heal();
     assert!(bell.markers().is_empty());
     bell.restart().await;
-    assert_eq!(bell.left_of(&[body.clone()]).await, [""; 0]);
+    assert_eq!(bell.left_of(std::slice::from_ref(&body)).await, [""; 0]);
     assert_eq!((bell.emails().len(), bell.markers().len()), (2, 1));
     bell.restart().await;
     assert_eq!(bell.left_of(&[body]).await, [""; 0]);

@@ -4,6 +4,7 @@ mod bell;
 mod faults;
 mod intruder;
 mod schema;
+mod storm;
 
 use std::collections::BTreeMap;
 
@@ -164,7 +165,7 @@ async fn ten_thousand_logs_of_a_hundred_alerts_are_a_hundred_e_mails() {
     let bell = Bell::start().await;
     let logs: Vec<_> =
         (0..10_000).map(|log| alert_of(&format!("log-{log}"), &format!("alert-{}", log % 100))).collect();
-    for logs in logs.chunks(2_500) {
+    for logs in logs.chunks(1_000) {
         bell.hear(logs).await;
     }
     assert_eq!(bell.emails().len(), 100);
