@@ -270,13 +270,13 @@ class Lambda:
 
 
 @contextlib.contextmanager
-def function(folder, aws_url, binary):
-    """The built binary, storing at `aws_url`."""
+def function(folder, aws_url, binary, settings=None):
+    """The built binary among AWS's services at `aws_url`, with these settings beside the usual ones."""
     service = Lambda()
     environment = {
         **CREDENTIALS,
         "AWS_EC2_METADATA_DISABLED": "true",
-        "AWS_ENDPOINT_URL_S3": aws_url,
+        "AWS_ENDPOINT_URL": aws_url,
         "AWS_LAMBDA_RUNTIME_API": f"{HOST}:{service.server.server_port}",
         "AWS_LAMBDA_FUNCTION_NAME": "lake",
         "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "128",
@@ -285,7 +285,8 @@ def function(folder, aws_url, binary):
         "LAKE_PREFIX": PREFIX,
         "SOURCE_ID": "the-source",
         "TRACEBIT_SECRET": SECRET,
+        **(settings or {}),
     }
-    with running([binary], folder / "function.log", environment):
+    with running([binary], folder / f"{pathlib.Path(binary).name}.log", environment):
         yield service
     service.server.shutdown()
