@@ -89,7 +89,7 @@ async fn a_log_with_a_lost_answer_is_the_same_row() {
     let lake = TestLake::start().await;
     let logs = logs(20);
     // The function is gone before it can answer, so the sender sends again, in another company.
-    let slow = Fault::SlowAnswer(Duration::from_secs(60));
+    let slow = Fault::SlowAnswer(Duration::from_mins(1));
     lake.s3.fail_always(slow);
     assert_unavailable(&lake.deliver_within(Duration::from_secs(3), logs[..10].join("\n")).await);
     lake.s3.heal();
@@ -126,7 +126,7 @@ async fn more_logs_of_one_hour_share_objects_in_any_order() {
     let mut logs = logs(2 * RECORDS_PER_OBJECT + 1);
     assert_eq!(counts(&lake.deliver(logs.join("\n")).await), [1001, 0, 0]);
     let lines = |lake: &TestLake| {
-        lake.objects().values().map(|body| body.iter().filter(|byte| **byte == b'\n').count()).collect::<Vec<_>>()
+        lake.objects().values().map(|body| body.split_inclusive(|byte| *byte == b'\n').count()).collect::<Vec<_>>()
     };
     let mut shared = lines(&lake);
     shared.sort_unstable();
