@@ -159,7 +159,10 @@ fn payload_metrics(line: Line, payload: &PayloadReport<'_>, schemas: &Schemas) -
         .count("Duplicates", payload.duplicates)
         .count("ClassificationFailures", payload.failures)
         .count("UnknownFields", payload.log_types.values().map(|report| report.tally.unknown_fields).sum::<u64>())
-        .count("StaleSecrets", u64::from(payload.has_stale_secret));
+        .count("StaleSecrets", u64::from(payload.has_stale_secret))
+        // The notifier counts events. The zero gives the metric data if the notifier never ran, so that the alarm which
+        // compares it with the alerts in the lake can see that.
+        .count("EventsPublished", 0_u64);
     for schema in schemas.iter() {
         let empty = Tally::default();
         let tally = payload.log_types.get(schema.log_type.as_str()).map_or(&empty, |report| &report.tally);
