@@ -49,7 +49,7 @@ def invoke(port, event):
 
 
 def start_local_s3(folder, port):
-    command = ["cargo", "run", "--quiet", "-p", "tracebit-lake-tools", "--", "serve", "--folder", folder]
+    command = ["cargo", "run", "--quiet", "--package", "tracebit-lake-tools", "--", "serve", "--folder", folder]
     command += ["--s3", f"127.0.0.1:{port}", "--listen", "127.0.0.1:0"]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     lines = []

@@ -1,6 +1,6 @@
 //! The application: built once at INIT, it turns each delivery into an [`Ingested`]. It knows nothing of HTTP or SQS.
 
-use std::time::Instant;
+use std::{fmt, time::Instant};
 
 use aws_config::SdkConfig;
 use futures_util::StreamExt as _;
@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// The function cannot start.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 pub enum InitError {
     /// The configuration is wrong.
     #[error(transparent)]
@@ -31,6 +31,13 @@ pub enum InitError {
     /// The secret that the configuration names cannot be used.
     #[error("TRACEBIT_SECRET_ARN: {0}")]
     Secret(#[from] SecretError),
+}
+
+impl fmt::Debug for InitError {
+    /// The same as `Display`, because Rust shows the error of `main` with `Debug`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }
 
 /// Everything that serves all deliveries.

@@ -64,13 +64,13 @@ pub fn elements(payload: &[u8], probe: Probe) -> Elements<'_> {
     if sequence.search.next_log(inside, 0).is_some() { sequence } else { whole }
 }
 
-/// Whether the lines hold an object each, some of them perhaps broken. In an array, a line that begins or ends with a comma shows
-/// that it was printed over several lines.
+/// Whether the lines hold an object each, some of them perhaps broken. In an array, a line that begins or ends with a comma
+/// shows that it was printed over several lines.
 fn has_object_lines(payload: &[u8]) -> bool {
     let lines = || payload.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
     let is_object = |line: &[u8]| line.first() == Some(&b'{') && value_len(line) == Some(line.len());
-    lines().any(is_object)
-        && (payload.first() != Some(&b'[') || !lines().any(|line| [line.first(), line.last()].contains(&Some(&b','))))
+    let has_comma = |line: &[u8]| line.first() == Some(&b',') || line.last() == Some(&b',');
+    lines().any(is_object) && (payload.first() != Some(&b'[') || !lines().any(has_comma))
 }
 
 /// The elements of a payload. See [`elements`].
@@ -402,11 +402,13 @@ mod tests {
                 for at in 0..4 {
                     let mut parts = [whole; 4];
                     parts[at] = broken;
-                    let payload = format!("[{}]", parts.join(separator));
-                    let elements = split(&payload);
-                    let good = elements.iter().filter(|element| **element == whole).count();
-                    assert_eq!(good, 3, "{payload}: {elements:?}");
-                    assert_eq!(elements.len(), 4, "{payload}: {elements:?}");
+                    for (open, close) in [("[", "]"), ("[\n", "\n]")] {
+                        let payload = format!("{open}{}{close}", parts.join(separator));
+                        let elements = split(&payload);
+                        let good = elements.iter().filter(|element| **element == whole).count();
+                        assert_eq!(good, 3, "{payload}: {elements:?}");
+                        assert_eq!(elements.len(), 4, "{payload}: {elements:?}");
+                    }
                 }
             }
         }
