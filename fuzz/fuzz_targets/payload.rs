@@ -16,7 +16,8 @@ const LOG: &[u8] = br#"{"discriminator":{"type":"health_check","subtype":"]},{"}
 
 fuzz_target!(|input: &[u8]| {
     let [encoding, high, low, body @ ..] = input else { return };
-    let encoding = ENCODINGS.get(usize::from(*encoding)).map_or(ContentEncoding::None, |name| ContentEncoding::parse(name));
+    let encoding =
+        ENCODINGS.get(usize::from(*encoding)).map_or(ContentEncoding::None, |name| ContentEncoding::parse(name));
     let limit = usize::from(u16::from_be_bytes([*high, *low]));
 
     let secret = Secret::new("tracebit-lake-development-secret").unwrap();
@@ -42,7 +43,8 @@ fn loses_only_separators(payload: &[u8]) {
     // White space, a byte order mark at the very start, commas, and the brackets of one array.
     let left_out = left_out.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&left_out);
     let left_out: Vec<u8> = left_out.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
-    let separators = left_out.strip_prefix(b"[").map_or(&left_out[..], |inner| inner.strip_suffix(b"]").unwrap_or(inner));
+    let separators =
+        left_out.strip_prefix(b"[").map_or(&left_out[..], |inner| inner.strip_suffix(b"]").unwrap_or(inner));
     assert!(separators.iter().all(|byte| *byte == b','), "{left_out:?}");
 }
 
