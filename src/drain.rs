@@ -75,3 +75,26 @@ fn error_of(ingested: &Result<Ingested<'_>, NotAnEnvelope>, id: &str) -> Option<
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{auth::SecretError, lake::StoreError};
+
+    #[test]
+    fn only_a_stored_delivery_leaves_the_queue() {
+        let error = |outcome| error_of(&Ok(Ingested { outcome, payload: None }), "m-1").map(|error| error.to_string());
+        assert_eq!(error(Outcome::Stored), None);
+        for outcome in [
+            Outcome::Unverified,
+            Outcome::Unauthorized(SignatureError::Mismatch),
+            Outcome::SecretUnavailable(SecretError::Withheld),
+            Outcome::StoreUnavailable(StoreError::Checksum),
+        ] {
+            let error = error(outcome).unwrap();
+            assert!(error.starts_with("spill queue message m-1"), "{error}");
+        }
+        let error = error_of(&Err(NotAnEnvelope), "m-1").unwrap().to_string();
+        assert!(error.starts_with("spill queue message m-1 rejected"), "{error}");
+    }
+}
