@@ -130,6 +130,17 @@ class Athena:
         quoted = lambda text: "'" + text.replace("'", "''") + "'"
         if parameters:
             query = f"EXECUTE IMMEDIATE {quoted(query)} USING {', '.join(map(quoted, parameters))}"
+        end = time.monotonic() + START_SECONDS
+        while True:
+            try:
+                return self.attempt(query)
+            except trino.exceptions.TrinoQueryError as error:
+                # The server answers before its one node is ready for work, and a busy machine makes that longer.
+                if error.error_name != "NO_NODES_AVAILABLE" or time.monotonic() > end:
+                    raise
+            time.sleep(0.5)
+
+    def attempt(self, query):
         cursor = self.connection.cursor()
         cursor.execute(query)
         rows = cursor.fetchall()
