@@ -94,6 +94,12 @@ impl App {
         Self { queue: None, ..self }
     }
 
+    /// The same application with other schemas than those that are embedded: tests use it as an earlier release.
+    #[must_use]
+    pub fn with_schemas(self, schemas: Schemas) -> Self {
+        Self { schemas, ..self }
+    }
+
     /// The log types that it knows.
     #[must_use]
     pub fn schemas(&self) -> &Schemas {
