@@ -1,36 +1,35 @@
 //! An earlier release of the functions: the same code with an earlier version of the alerts' schema.
 //!
-//! The schemas are embedded in the binaries, so an earlier release is another binary: this test program itself, started
-//! anew with the arguments of [`ARGS`].
+//! The schemas are embedded in the binaries, so this test program is the functions of the earlier release.
 
-use lambda_runtime::{Error, LambdaEvent, service_fn, tracing};
+use lambda_runtime::{Error, tracing};
 use serde_json::{Value, json};
-use tracebit_lake::{App, HttpEvent, Schemas, SqsEvent, drain, webhook};
+use tracebit_lake::{App, Schemas};
 
-/// The arguments that make this test program the function.
-pub(super) const ARGS: [&str; 3] = ["--exact", "--ignored", "chaos::earlier::function"];
-/// The variable that says which function it is.
-pub(super) const ROLE: &str = "ROLE";
+use crate::support::own_function::{serve_drain, serve_webhook};
 
 /// A severity that the earlier schema does not allow, so that the alert is a classification failure to it.
 pub(super) const REFUSED_SEVERITY: &str = "Medium";
 
+/// The tests that are the functions.
+pub(super) const WEBHOOK: &str = "chaos::earlier::webhook";
+pub(super) const DRAIN: &str = "chaos::earlier::drain";
+
 #[tokio::test]
 #[ignore = "it is a function that the chaos test starts"]
-async fn function() -> Result<(), Error> {
+async fn webhook() -> Result<(), Error> {
+    serve_webhook(app().await?).await
+}
+
+#[tokio::test]
+#[ignore = "it is a function that the chaos test starts"]
+async fn drain() -> Result<(), Error> {
+    serve_drain(app().await?).await
+}
+
+async fn app() -> Result<App, Error> {
     tracing::init_default_subscriber();
-    let app = App::from_env().await?.with_schemas(schemas());
-    if std::env::var(ROLE)? == "drain" {
-        let app = app.without_queue();
-        let answer = async |LambdaEvent { payload, context }: LambdaEvent<SqsEvent>| {
-            Ok::<_, Error>(drain::handle(&app, payload, &context.into()).await)
-        };
-        return lambda_runtime::run(service_fn(answer)).await;
-    }
-    let answer = async |LambdaEvent { payload, context }: LambdaEvent<HttpEvent>| {
-        Ok::<_, Error>(webhook::handle(&app, payload, &context.into()).await)
-    };
-    lambda_runtime::run(service_fn(answer)).await
+    Ok(App::from_env().await?.with_schemas(schemas()))
 }
 
 /// The alerts' schema before it was corrected: it allows one severity alone and extracts no usernames.

@@ -29,8 +29,8 @@ use tokio::sync::watch;
 use tracebit_lake_harness::{runtime_api::Function, secrets_manager::SecretsManager, sqs::Sqs};
 
 use crate::support::{
-    ALERTS, BINARY, BUCKET, DRAIN, FAILURES, JSON, SECRET, counts, lake_env, secrets_manager_env, signed_event,
-    spill_env, start_s3,
+    ALERTS, BINARY, BUCKET, DRAIN, FAILURES, JSON, SECRET, counts, lake_env, own_function, secrets_manager_env,
+    signed_event, spill_env, start_s3,
 };
 use fault_plan::FaultPlan;
 
@@ -121,17 +121,15 @@ async fn round(seed: u64, deliveries: usize) -> Totals {
 async fn function(plan: &FaultPlan, role: Role) -> Function {
     let (s3, sqs, secrets) = (plan.s3.endpoint(), plan.sqs.endpoint(), plan.secrets.endpoint());
     let url = plan.sqs.queue_url();
-    let mut env = [&lake_env(&s3)[..], &spill_env(&sqs, &url), &secrets_manager_env(&secrets)].concat();
-    let (binary, name) = match role {
-        Role::Webhook => (BINARY, "webhook"),
-        Role::Drain => (DRAIN, "drain"),
+    let env = [&lake_env(&s3)[..], &spill_env(&sqs, &url), &secrets_manager_env(&secrets)].concat();
+    let (binary, of_earlier) = match role {
+        Role::Webhook => (BINARY, earlier::WEBHOOK),
+        Role::Drain => (DRAIN, earlier::DRAIN),
     };
-    let function = if plan.is_corrected() {
-        Function::start(binary, &env).await
-    } else {
-        env.push((earlier::ROLE, name));
-        Function::start_with_args(env::current_exe().unwrap(), &earlier::ARGS, &env).await
-    };
+    if !plan.is_corrected() {
+        return own_function::start(of_earlier, &env).await;
+    }
+    let function = Function::start(binary, &env).await;
     function.ready().await.unwrap_or_else(|output| panic!("{output}"));
     function
 }
