@@ -5,6 +5,7 @@ mod faults;
 mod intruder;
 mod schema;
 mod storm;
+mod whole_way;
 
 use std::collections::BTreeMap;
 
