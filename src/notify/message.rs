@@ -27,11 +27,11 @@ const MAX_DESCRIPTION: usize = 8000;
 
 /// The first message of an alert on a day.
 #[derive(Debug)]
-pub(super) struct First {
+pub struct First {
     /// The subject of the e-mail.
-    pub(super) subject: Redacted<String>,
+    pub subject: Redacted<String>,
     /// The text for each protocol, as JSON.
-    pub(super) message: Redacted<String>,
+    pub message: Redacted<String>,
 }
 
 /// Writes messages. It knows the Region, for the link to Athena's console.

@@ -3,6 +3,7 @@
 mod bell;
 mod faults;
 mod intruder;
+mod page;
 mod schema;
 mod storm;
 mod whole_way;
