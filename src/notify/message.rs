@@ -21,7 +21,7 @@ const MAX_FACT: usize = 200;
 const MAX_EXCERPT: usize = 600;
 /// How much of the target a headline shows.
 const MAX_TARGET: usize = 60;
-/// Amazon Q Developer's limits, in characters.
+/// Bounds of a chat notification, in characters. AWS's guide names no limits of its own.
 const MAX_TITLE: usize = 250;
 const MAX_DESCRIPTION: usize = 8000;
 
