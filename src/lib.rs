@@ -60,7 +60,7 @@ pub use lake::{
     BadPrefix, Batch, FAILURES_TABLE, Failure, Object, Partition, Prefix, PutOutcome, PutResult, RECORDS_PER_OBJECT,
     ReceiveContext, Source, Store, StoreError, Summary, Table,
 };
-pub use notify::{Notifier, NotifyConfig, Severity};
+pub use notify::{Notifier, NotifyConfig, Preview, Severity};
 pub use payload::{DecodeError, Elements, Probe, decode, elements};
 pub use queue::{Envelope, NotAnEnvelope, QueueError, SpillQueue, SqsBatchResponse, SqsEvent, SqsMessage};
 pub use redacted::Redacted;
