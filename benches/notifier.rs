@@ -1,6 +1,6 @@
 //! The built notifier under a Runtime API, among S3, SNS and EventBridge on loopback: `cargo bench --bench notifier`. It prints
-//! how long an SQS event takes to its answer, also as a ratio to an event that is rejected at once, its CPU time, and the
-//! calls that it makes. It has no limits, because a busy machine is slow.
+//! how long an SQS event takes to its answer, its CPU time, also as a ratio to that of the webhook for a delivery of the same
+//! log in the same build, and the calls that it makes. `NOTIFIER=FILE` measures another build. It has no limits, because a busy machine is slow.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark stops where it is broken, and prints")]
 
@@ -10,9 +10,10 @@ use std::{
 };
 
 use serde_json::{Value, json};
-use tracebit_lake::{Batch, Prefix, ReceiveContext, Schemas, Source, elements, parse_time, probe};
+use tracebit_lake::{Batch, Prefix, ReceiveContext, Schemas, Secret, Source, elements, parse_time, probe};
 use tracebit_lake_harness::{
     eventbridge::EventBridge,
+    function_url,
     runtime_api::{Function, InvocationResult},
     s3::S3,
     sns::{Sns, TOPIC_ARN},
@@ -20,6 +21,7 @@ use tracebit_lake_harness::{
 };
 
 const BUCKET: &str = "lake";
+const SECRET: &str = "a secret for benchmarks";
 const ALERT: &str = include_str!("../events/logs/alert-aws.json");
 
 #[tokio::main(flavor = "current_thread")]
@@ -32,12 +34,15 @@ async fn main() {
     let rejected: Vec<_> = first.iter().map(|message| message.replace(BUCKET, "other")).collect();
 
     // The first invocation opens the connections.
-    stage.measure(&[stage.store("warm-up", "warm-up")], 0).await;
-    let floor = stage.measure(&rejected, 1).await;
-    println!("{count} messages each, one by one; the median, and the 10th and 90th percentile");
-    println!("rejected:              {}", floor.show(&floor));
-    println!("first log of an alert: {}", stage.measure(&first, 0).await.show(&floor));
-    println!("later log of an alert: {}", stage.measure(&later, 0).await.show(&floor));
+    stage.notify(&[stage.store("warm-up", "warm-up")], 0).await;
+    stage.deliver(&["warm-up delivery".to_owned()]).await;
+    let deliveries: Vec<_> = (0..count).map(|n| format!("delivery-{n}")).collect();
+    let floor = stage.deliver(&deliveries).await;
+    println!("{count} each, one by one; the median, and the 10th and 90th percentile");
+    println!("webhook, a delivery:             {}", floor.show(&floor));
+    println!("notifier, rejected message:      {}", stage.notify(&rejected, 1).await.show(&floor));
+    println!("notifier, first log of an alert: {}", stage.notify(&first, 0).await.show(&floor));
+    println!("notifier, later log of an alert: {}", stage.notify(&later, 0).await.show(&floor));
     println!("peak memory: {} KB", peak_memory(stage.notifier.pid()));
 }
 
@@ -46,6 +51,7 @@ struct Stage {
     sns: Sns,
     bus: EventBridge,
     notifier: Function,
+    webhook: Function,
     schemas: Schemas,
 }
 
@@ -61,19 +67,19 @@ impl Stage {
             ("AWS_ENDPOINT_URL_SNS", &sns.endpoint()),
             ("AWS_ENDPOINT_URL_EVENTBRIDGE", &bus.endpoint()),
         ];
-        let notifier = Function::start(env!("CARGO_BIN_EXE_tracebit-lake-notify"), &env).await;
+        let built = env!("CARGO_BIN_EXE_tracebit-lake-notify");
+        let notifier = Function::start(env::var("NOTIFIER").as_deref().unwrap_or(built), &env).await;
         notifier.ready().await.unwrap();
         println!("INIT: {:.2} ms", milliseconds(started.elapsed()));
-        Self { s3, sns, bus, notifier, schemas: Schemas::embedded().unwrap() }
+        let env = [("LAKE_BUCKET", BUCKET), ("TRACEBIT_SECRET", SECRET), ("AWS_ENDPOINT_URL_S3", &s3.endpoint())];
+        let webhook = Function::start(env!("CARGO_BIN_EXE_tracebit-lake"), &env).await;
+        webhook.ready().await.unwrap();
+        Self { s3, sns, bus, notifier, webhook, schemas: Schemas::embedded().unwrap() }
     }
 
     /// Puts the record of an alert into the lake. Returns S3's event about it.
     fn store(&self, log: &str, alert: &str) -> String {
-        let mut body: Value = serde_json::from_str(ALERT).unwrap();
-        for (member, value) in [("id", log), ("alert_id", alert)] {
-            body.as_object_mut().unwrap().insert(member.to_owned(), json!(value));
-        }
-        let body = body.to_string();
+        let body = log_of(log, alert);
         let source = Source { id: None, label: "tracebit".to_owned() };
         let context = ReceiveContext { received: parse_time("2026-11-20T03:04:05Z").unwrap(), source: &source };
         let batch = Batch::build(elements(body.as_bytes(), probe), &self.schemas, context);
@@ -90,21 +96,41 @@ impl Stage {
     }
 
     /// Passes the messages to the notifier, one in each batch. So many of each batch must stay in the queue.
-    async fn measure(&self, messages: &[String], failures: usize) -> Measured {
-        let (calls, cpu) = (self.calls(), cpu(self.notifier.pid()));
-        let mut times = Vec::with_capacity(messages.len());
-        for message in messages {
-            let event = sqs::event(std::slice::from_ref(message));
+    async fn notify(&self, messages: &[String], failures: usize) -> Measured {
+        let events = messages.iter().map(|message| sqs::event(std::slice::from_ref(message)));
+        let left = |answer: &Value| answer.get("batchItemFailures").and_then(Value::as_array).map(Vec::len);
+        self.measure(&self.notifier, events, |answer| left(answer) == Some(failures)).await
+    }
+
+    /// Delivers logs of these ids to the webhook.
+    async fn deliver(&self, logs: &[String]) -> Measured {
+        let secret = Secret::new(SECRET).unwrap();
+        let events = logs.iter().map(|log| {
+            let body = log_of(log, log);
+            let signature = secret.sign(body.as_bytes()).to_hex();
+            function_url::event("POST", &[("x-tracebit-signature-256", &signature)], body.as_bytes())
+        });
+        self.measure(&self.webhook, events, |answer| answer.get("statusCode") == Some(&json!(200))).await
+    }
+
+    async fn measure(
+        &self,
+        function: &Function,
+        events: impl Iterator<Item = Value>,
+        is_good: impl Fn(&Value) -> bool,
+    ) -> Measured {
+        let (calls, before) = (self.calls(), cpu(function.pid()));
+        let mut times = Vec::new();
+        for event in events {
             let started = Instant::now();
-            let answer = self.notifier.invoke_within(&event, Duration::from_mins(1)).await;
+            let answer = function.invoke_within(&event, Duration::from_mins(1)).await;
             times.push(started.elapsed());
             let InvocationResult::Response(answer) = answer else { panic!("{answer:?}") };
-            let left = answer.get("batchItemFailures").and_then(Value::as_array).unwrap();
-            assert_eq!(left.len(), failures, "{answer}");
+            assert!(is_good(&answer), "{answer}");
         }
         times.sort();
         let calls = self.calls().into_iter().zip(calls).map(|((name, after), (_, before))| (name, after - before));
-        let cpu = self::cpu(self.notifier.pid()).saturating_sub(cpu) / u32::try_from(messages.len()).unwrap();
+        let cpu = cpu(function.pid()).saturating_sub(before) / u32::try_from(times.len()).unwrap();
         Measured { times, cpu, calls: calls.collect() }
     }
 
@@ -119,7 +145,16 @@ impl Stage {
     }
 }
 
-/// What a series of messages took.
+/// The sample with other ids.
+fn log_of(id: &str, alert: &str) -> String {
+    let mut log: Value = serde_json::from_str(ALERT).unwrap();
+    for (member, value) in [("id", id), ("alert_id", alert)] {
+        log.as_object_mut().unwrap().insert(member.to_owned(), json!(value));
+    }
+    log.to_string()
+}
+
+/// What a series of events took.
 struct Measured {
     times: Vec<Duration>,
     cpu: Duration,
@@ -134,11 +169,11 @@ impl Measured {
 
     fn show(&self, floor: &Self) -> String {
         let [low, median, high] = [10, 50, 90].map(|percent| self.percentile(percent));
-        let ratio = median / floor.percentile(50);
+        let ratio = self.cpu.as_secs_f64() / floor.cpu.as_secs_f64();
         let calls: Vec<_> =
             self.calls.iter().filter(|(_, count)| *count > 0).map(|(name, count)| format!("{count} {name}")).collect();
         let cpu = milliseconds(self.cpu);
-        format!("{median:.2} ms ({low:.2} to {high:.2}), {ratio:.1} times; CPU {cpu:.2} ms; {}", calls.join(", "))
+        format!("{median:.2} ms ({low:.2} to {high:.2}); CPU {cpu:.2} ms, {ratio:.2} times; {}", calls.join(", "))
     }
 }
 

@@ -59,3 +59,14 @@ def test_alarms_that_the_runbooks_name_exist(name):
 
 def test_the_bill_counts_the_alarms():
     assert re.search(r"alarms \((\d+);", section(OPERATE, "What it costs"))[1] == str(len(alarms()))
+
+
+def test_the_costs_of_the_notifier_add_up():
+    performance = (ROOT / "docs/performance.md").read_text()
+    table = re.search(r"### What the notifier adds\n.*?\n\n(\|.*?)\n\n", performance, re.S)[1]
+    rows = [[cell.strip(" *") for cell in line.strip("|").split("|")] for line in table.splitlines()[2:]]
+    for column in (2, 3):
+        *parts, total = [float(row[column] or 0) for row in rows]
+        assert round(sum(parts), 2) == total
+    year = float(rows[-1][2]) * 30 * 365 / 1e6
+    assert f"thirty new alerts a day cost {round(100 * year)} cents a year" in performance
