@@ -133,10 +133,9 @@ def test_every_parameter_and_output_is_explained():
 
 
 def test_the_function_runs_the_binary_with_the_limits_given():
-    function = properties("WebhookFunction", Architecture="arm64", MemorySize=256)
+    function = properties("WebhookFunction", MemorySize=256)
     assert function["Runtime"] == "provided.al2023"
     assert function["Handler"] == "bootstrap"
-    assert function["Architectures"] == ["arm64"]
     assert function["MemorySize"] == 256
     assert function["Timeout"] == 60, "time for the worst payload at 128 MB"
     assert isinstance(function["Timeout"], int), "sam local wants a number"
@@ -145,6 +144,16 @@ def test_the_function_runs_the_binary_with_the_limits_given():
     assert properties("WebhookFunction", ReservedConcurrency=5)["ReservedConcurrentExecutions"] == 5
     metadata = source()["Resources"]["WebhookFunction"]["Metadata"]
     assert (metadata["BuildMethod"], metadata["BuildProperties"]) == ("rust-cargolambda", {"Binary": "tracebit-lake"})
+
+
+def test_one_line_of_the_template_says_the_architecture():
+    # A parameter would be asked for again after the build, and nothing would compare the two answers.
+    architectures = source()["Globals"]["Function"]["Architectures"]
+    assert architectures in (["x86_64"], ["arm64"])
+    functions = of_type("AWS::Lambda::Function").values()
+    assert [each["Architectures"] for each in functions] == [architectures] * 3
+    written = re.findall(r"^ *Architectures?:.*", (ROOT / "template.yaml").read_text(), re.M)
+    assert len(written) == 1
 
 
 def test_the_function_is_told_what_its_configuration_needs_and_no_secret():
