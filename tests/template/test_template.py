@@ -585,6 +585,17 @@ def test_object_lock_is_off_unless_a_mode_is_chosen():
     }
 
 
+def test_the_texts_say_that_object_lock_cannot_be_turned_off():
+    assert "never off" in source()["Parameters"]["ObjectLockMode"]["Description"]
+    page = (ROOT / "docs/deploy.md").read_text()
+    section = re.search(r"^### Object Lock\n(.*?)^### ", page, re.M | re.S)[1]
+    modes = re.findall(r"^\| `([A-Z]+)` \|", section, re.M)
+    assert modes == source()["Parameters"]["ObjectLockMode"]["AllowedValues"]
+    assert "You can never turn it off" in section and "delete\n  marker" in section
+    # A bucket of a fixed name could not be replaced. CloudFormation turns Object Lock on in the bucket that is there.
+    assert "BucketName" not in properties("LakeBucket", ObjectLockMode="GOVERNANCE")
+
+
 def test_an_existing_bucket_is_left_as_it_is_but_must_exist():
     resources = stack(ExistingBucket="my-lake")["Resources"]
     assert not {"LakeBucket", "LakeBucketPolicy"} & resources.keys()
