@@ -565,14 +565,32 @@ def test_the_lake_keeps_versions_and_announces_objects():
     assert bucket["NotificationConfiguration"] == {"EventBridgeConfiguration": {"EventBridgeEnabled": True}}
 
 
-def test_records_are_kept_for_good_unless_retention_is_set():
-    expiries = lambda **parameters: [
-        rule["ExpirationInDays"]
-        for rule in properties("LakeBucket", **parameters)["LifecycleConfiguration"]["Rules"]
-        if "ExpirationInDays" in rule
-    ]
-    assert expiries() == []
-    assert expiries(RetentionDays=400) == [400]
+def lifecycle(**parameters):
+    rules = properties("LakeBucket", **parameters)["LifecycleConfiguration"]["Rules"]
+    assert all(rule["Status"] == "Enabled" for rule in rules)
+    return {rule["Id"]: without("Id", without("Status", rule)) for rule in rules}
+
+
+def test_alerts_are_kept_for_good_and_health_checks_for_90_days():
+    assert lifecycle() == {
+        "deleted-records": {
+            "NoncurrentVersionExpiration": {"NoncurrentDays": 90},
+            "ExpiredObjectDeleteMarker": True,
+            "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 7},
+        },
+        "health-checks": {"Prefix": "tracebit_healthcheck/", "ExpirationInDays": 90},
+    }
+
+
+def test_records_disappear_and_are_deleted_when_the_parameters_say():
+    rules = lifecycle(RetentionDays=400, HealthCheckRetentionDays=30, RestoreDays=7, LakePrefix="logs/")
+    assert rules["retention"] == {"ExpirationInDays": 400}
+    assert rules["health-checks"] == {"Prefix": "logs/tracebit_healthcheck/", "ExpirationInDays": 30}
+    assert rules["deleted-records"]["NoncurrentVersionExpiration"] == {"NoncurrentDays": 7}
+    assert rules["deleted-records"]["ExpiredObjectDeleteMarker"] is True
+    location = tables(LakePrefix="logs/")["tracebit_healthcheck"]["TableInput"]["StorageDescriptor"]["Location"]
+    assert location.endswith(rules["health-checks"]["Prefix"])
+    assert lifecycle(HealthCheckRetentionDays=0).keys() == {"deleted-records"}
 
 
 def test_object_lock_is_off_unless_a_mode_is_chosen():
