@@ -858,3 +858,23 @@ def test_outputs_say_what_to_paste_into_tracebit_and_where_to_look(parameters):
     assert outputs["Bucket"] == parameters.get("ExistingBucket", "<LakeBucket>")
     consoles = [value for name, value in outputs.items() if name.endswith("Console")]
     assert len(consoles) == 5 and all(value.startswith("https://console.aws.amazon.com/") for value in consoles)
+
+
+@pytest.mark.parametrize(
+    ("partition", "region", "host"),
+    [
+        ("aws-us-gov", "us-gov-west-1", "console.amazonaws-us-gov.com"),
+        ("aws-cn", "cn-north-1", "console.amazonaws.cn"),
+    ],
+)
+def test_links_and_names_are_those_of_the_partition(partition, region, host):
+    place = {"AWS::Partition": partition, "AWS::Region": region, "AWS::URLSuffix": f"{partition}.example"}
+    there = stack(place, **HTTP_API, KmsKeyArn=KEY.replace(":aws:", f":{partition}:"), ExistingBucket="my-lake")
+    outputs = {name: output["Value"] for name, output in there["Outputs"].items()}
+    for name, value in outputs.items():
+        if name.endswith("Console"):
+            assert value.startswith(f"https://{host}/") and f"region={region}" in value, name
+    text = json.dumps(there)
+    assert "arn:aws:" not in text and "amazonaws.com/" not in text.replace(f"https://{host}", "")
+    services = set(re.findall(r"[a-z]+\.[a-z-]+-1\.[a-z.-]+", text))
+    assert services and all(name.endswith(f".{region}.{partition}.example") for name in services), services
