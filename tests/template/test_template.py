@@ -693,6 +693,76 @@ def test_results_lie_outside_the_lake_encrypted_and_expire():
     assert rule["Status"] == "Enabled" and 1 <= rule["ExpirationInDays"] <= 31
 
 
+def analyst(**parameters):
+    statements = properties("AnalystPolicy", **parameters)["PolicyDocument"]["Statement"]
+    assert all(each["Effect"] == "Allow" for each in statements)
+    return {each["Sid"]: without("Sid", without("Effect", each)) for each in statements}
+
+
+def test_an_analyst_may_use_the_console_and_the_lake_alone():
+    allowed = analyst(ExistingBucket="my-lake", LakePrefix="logs/")
+    listed = lambda action: {action} if isinstance(action, str) else set(action)
+    actions = {sid: listed(each["Action"]) for sid, each in allowed.items()}
+    everything = set().union(*actions.values())
+    assert not any("*" in action for action in everything)
+    # AWS's example policy for running queries in one workgroup, without what changes or deletes.
+    assert everything >= {
+        f"athena:{name}"
+        for name in """ListEngineVersions ListWorkGroups ListDataCatalogs ListDatabases GetDatabase ListTableMetadata
+        GetTableMetadata GetWorkGroup BatchGetQueryExecution GetQueryExecution ListQueryExecutions StartQueryExecution
+        StopQueryExecution GetQueryResults GetQueryResultsStream CreateNamedQuery GetNamedQuery BatchGetNamedQuery
+        ListNamedQueries GetPreparedStatement ListPreparedStatements""".split()
+    }
+    changing = re.compile(r":(Delete|Update|Put|Create|Restore|Abort)")
+    assert {each for each in everything if changing.search(each)} == {
+        "athena:CreateNamedQuery",
+        "s3:PutObject",
+        "s3:AbortMultipartUpload",
+    }
+    anywhere = [sid for sid, each in allowed.items() if each["Resource"] == "*"]
+    assert anywhere == ["FindTheWorkGroup"] and all(":List" in action for action in actions["FindTheWorkGroup"])
+    account = "eu-west-1:111122223333"
+    assert allowed["RunQueries"]["Resource"] == f"arn:aws:athena:{account}:workgroup/<WorkGroup>"
+    assert allowed["ReadTables"]["Resource"] == [
+        f"arn:aws:glue:{account}:catalog",
+        f"arn:aws:glue:{account}:database/<Database>",
+        f"arn:aws:glue:{account}:table/<Database>/*",
+    ]
+    assert allowed["ReadRecords"] == {"Action": "s3:GetObject", "Resource": "arn:aws:s3:::my-lake/logs/*"}
+    assert allowed["ListRecords"] == {
+        "Action": "s3:ListBucket",
+        "Resource": "arn:aws:s3:::my-lake",
+        "Condition": {"StringLike": {"s3:prefix": "logs/*"}},
+    }
+    for sid in ("ListResults", "WriteResults"):
+        assert allowed[sid]["Resource"].startswith("<ResultsBucket.Arn>")
+    assert [sid for sid, each in allowed.items() if "s3:PutObject" in each["Action"]] == ["WriteResults"]
+
+
+def test_an_analyst_may_use_the_key_through_s3():
+    assert "UseKey" not in analyst()
+    assert analyst(KmsKeyArn=KEY)["UseKey"] == {
+        "Action": ["kms:Decrypt", "kms:GenerateDataKey"],
+        "Resource": KEY,
+        "Condition": {"StringEquals": {"kms:ViaService": "s3.eu-west-1.amazonaws.com"}},
+    }
+
+
+def test_the_page_for_analysts_names_the_outputs_and_no_policy_of_its_own():
+    page = (ROOT / "docs/query.md").read_text()
+    section = re.search(r"^## Who may query\n(.*?)^## ", page, re.M | re.S)[1]
+    named = {"AnalystPolicy", "WorkGroup", "Database", "Bucket", "ResultsLocation"}
+    assert set(re.findall(r"output `(\w+)`", section)) == named
+    outputs = {name: output["Value"] for name, output in stack()["Outputs"].items()}
+    assert outputs["ResultsLocation"] == "s3://<ResultsBucket>/"
+    assert (outputs["WorkGroup"], outputs["Database"], outputs["AnalystPolicy"]) == (
+        "<WorkGroup>",
+        "<Database>",
+        "<AnalystPolicy>",
+    )
+    assert '"Statement"' not in page
+
+
 def test_the_first_questions_of_an_analyst_are_saved():
     queries = of_type("AWS::Athena::NamedQuery").values()
     assert {query["Name"] for query in queries} == {
