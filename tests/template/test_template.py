@@ -365,16 +365,35 @@ def test_only_lambda_may_take_the_role(role):
     ]
 
 
+# ---------------------------------------------------------------------------------------------- what outlives the stack
+
+
+def test_the_lake_the_queues_and_their_secret_outlive_the_stack_but_not_a_failed_creation():
+    policies = {
+        name: (each["DeletionPolicy"], each["UpdateReplacePolicy"])
+        for name, each in stack()["Resources"].items()
+        if "DeletionPolicy" in each
+    }
+    kept = ("RetainExceptOnCreate", "Retain")
+    assert policies == {
+        "LakeBucket": kept,
+        "LakeBucketPolicy": kept,
+        "SharedSecret": kept,
+        "SpillQueue": kept,
+        "SpillDeadLetters": kept,
+        "ResultsBucket": kept,
+        "ResultsBucketPolicy": kept,
+    }
+
+
 # ---------------------------------------------------------------------------------------------- spill queue and drain
 
 
-def test_what_spills_is_kept_for_14_days_encrypted_and_outlives_the_stack():
+def test_what_spills_is_kept_for_14_days_and_encrypted():
     for queue in ["SpillQueue", "SpillDeadLetters"]:
         declared = properties(queue)
         assert declared["MessageRetentionPeriod"] == 14 * 24 * 3600
         assert declared["SqsManagedSseEnabled"] is True
-        resource = stack()["Resources"][queue]
-        assert (resource["DeletionPolicy"], resource["UpdateReplacePolicy"]) == ("Retain", "Retain")
     (denied,) = properties("SpillQueuePolicy")["PolicyDocument"]["Statement"]
     assert (denied["Effect"], denied["Principal"], denied["Condition"]) == ("Deny", "*", TLS_ONLY)
     assert denied["Resource"] == ["<SpillQueue.Arn>", "<SpillDeadLetters.Arn>"]
@@ -531,11 +550,9 @@ def test_messages_about_alerts_are_encrypted_and_sent_over_tls_alone():
 
 
 @pytest.mark.parametrize("bucket", ["LakeBucket", "ResultsBucket"])
-def test_buckets_are_private_encrypted_tls_only_and_outlive_the_stack(bucket):
+def test_buckets_are_private_encrypted_and_tls_only(bucket):
     resource = stack()["Resources"][bucket]
     policy = stack()["Resources"][f"{bucket}Policy"]
-    for each in (resource, policy):
-        assert (each["DeletionPolicy"], each["UpdateReplacePolicy"]) == ("Retain", "Retain")
     assert resource["Properties"]["PublicAccessBlockConfiguration"] == PRIVATE
     assert resource["Properties"]["OwnershipControls"] == {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]}
     assert encryption(bucket) == {"ServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}
