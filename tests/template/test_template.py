@@ -140,7 +140,7 @@ def test_the_function_runs_the_binary_with_the_limits_given():
     assert function["Timeout"] == 60, "time for the worst payload at 128 MB"
     assert isinstance(function["Timeout"], int), "sam local wants a number"
     assert function["TracingConfig"] == {"Mode": "Active"}
-    assert "ReservedConcurrentExecutions" not in function
+    assert "ReservedConcurrentExecutions" not in function, "an account with ten units can reserve none"
     assert properties("WebhookFunction", ReservedConcurrency=5)["ReservedConcurrentExecutions"] == 5
     metadata = source()["Resources"]["WebhookFunction"]["Metadata"]
     assert (metadata["BuildMethod"], metadata["BuildProperties"]) == ("rust-cargolambda", {"Binary": "tracebit-lake"})
@@ -404,8 +404,9 @@ def test_a_spilled_payload_is_tried_for_days_before_it_is_a_dead_letter():
     assert queue["RedrivePolicy"]["deadLetterTargetArn"] == "<SpillDeadLetters.Arn>"
     assert queue["VisibilityTimeout"] >= 6 * properties("DrainFunction")["Timeout"]
     assert queue["VisibilityTimeout"] * queue["RedrivePolicy"]["maxReceiveCount"] > 7 * 24 * 3600
-    # What the function takes for the limit of a message.
+    # What the function takes for the limit of a message. A dead letter is as large.
     assert queue["MaximumMessageSize"] == 1024 * 1024
+    assert properties("SpillDeadLetters")["MaximumMessageSize"] == queue["MaximumMessageSize"]
 
 
 def test_the_drain_takes_from_the_queue_and_keeps_there_what_it_cannot_file():
@@ -945,6 +946,27 @@ def test_outputs_say_what_to_paste_into_tracebit_and_where_to_look(parameters):
     assert outputs["Bucket"] == parameters.get("ExistingBucket", "<LakeBucket>")
     consoles = [value for name, value in outputs.items() if name.endswith("Console")]
     assert len(consoles) == 5 and all(value.startswith("https://console.aws.amazon.com/") for value in consoles)
+
+
+def test_outputs_lead_to_each_functions_log_and_to_each_queue():
+    outputs = {name: output["Value"] for name, output in stack()["Outputs"].items()}
+    tail = "aws logs tail {} --region eu-west-1 --follow"
+    assert {name: value for name, value in outputs.items() if name.endswith("LogCommand")} == {
+        "LogCommand": tail.format("<WebhookLogs>"),
+        "DrainLogCommand": tail.format("<DrainLogs>"),
+        "NotifyLogCommand": tail.format("<NotifyLogs>"),
+    }
+    for queue in of_type("AWS::SQS::Queue"):
+        assert outputs[queue] == f"<{queue}>"
+
+
+def test_the_runbook_names_outputs_that_exist():
+    page = (ROOT / "docs/operate.md").read_text()
+    words = r"`((?:\w+Command|\w+Console|(?:Spill|Notify)(?:Queue|DeadLetters)|WebhookUrl|WhoIsTold|\w+Topic))`"
+    named = set(re.findall(words, page))
+    assert named >= {"SecretCommand", "DrainLogCommand", "NotifyLogCommand", "SpillDeadLetters", "NotifyDeadLetters"}
+    assert named <= stack(**HTTP_API)["Outputs"].keys()
+    assert "/aws/lambda/" not in page
 
 
 @pytest.mark.parametrize(
