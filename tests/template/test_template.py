@@ -7,6 +7,7 @@ import pytest
 from stack import ROOT, refusals, source, stack
 
 KEY = "arn:aws:kms:eu-west-1:111122223333:key/0d9c4a1e-0000-4000-8000-000000000000"
+KEYS = ["KmsKeyArn", "SecretKmsKeyArn"]
 TLS_ONLY = {"Bool": {"aws:SecureTransport": "false"}}
 PRIVATE = dict.fromkeys(["BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPublicBuckets"], True)
 # Metrics of the functions, each with the dimension that it has besides Stack, if any.
@@ -57,10 +58,13 @@ def of_type(kind, **parameters):
             ["", "logs/", "security/tracebit/", "team=red/logs/"],
             ["logs", "/logs/", "my logs/", " ", "logs//", "logs/ ", "s3://bucket/logs/", "lögs/", "/", "../", "a/./b/"],
         ),
-        (
-            "KmsKeyArn",
-            ["", KEY, KEY.replace("key/", "key/mrk-")],
-            ["alias/aws/s3", KEY.replace("key", "alias"), f" {KEY}"],
+        *(
+            (
+                parameter,
+                ["", KEY, KEY.replace("key/", "key/mrk-")],
+                ["alias/aws/s3", KEY.replace("key", "alias"), f" {KEY}"],
+            )
+            for parameter in KEYS
         ),
         ("DatabaseName", ["tracebit_lake", "x1"], ["", "Tracebit", "tracebit-lake", "tracebit lake", "1x"]),
         (
@@ -300,7 +304,8 @@ def test_the_secret_is_generated_and_written_nowhere():
     secret = properties("SharedSecret")
     assert secret["GenerateSecretString"] == {"PasswordLength": 64, "ExcludePunctuation": True}
     assert "KmsKeyId" not in secret
-    assert properties("SharedSecret", KmsKeyArn=KEY)["KmsKeyId"] == KEY
+    assert "KmsKeyId" not in properties("SharedSecret", KmsKeyArn=KEY), "a key for objects is not one for the secret"
+    assert properties("SharedSecret", SecretKmsKeyArn=KEY)["KmsKeyId"] == KEY
     assert "SecretString" not in secret
     assert "resolve:secretsmanager" not in (ROOT / "template.yaml").read_text()
 
@@ -341,21 +346,21 @@ def test_the_role_is_bound_to_the_prefix_of_an_existing_bucket(role):
     assert put["Resource"] == "arn:aws:s3:::my-lake/logs/*"
 
 
+def keys_of(role, **parameters):
+    """The statements about keys, each as its action, its key, and the service through which alone it is used."""
+    found = {}
+    for each in statements(role, **parameters):
+        if "kms:" in str(each["Action"]):
+            service = each["Condition"]["StringEquals"]["kms:ViaService"].removesuffix(".eu-west-1.amazonaws.com")
+            found[each["Sid"]] = (each["Action"], each["Resource"], service)
+    return found
+
+
 @pytest.mark.parametrize("role", ["WebhookRole", "DrainRole"])
-def test_a_kms_key_serves_objects_and_the_secret_alone(role):
-    allowed = {each["Sid"]: each for each in statements(role, KmsKeyArn=KEY) if "kms:" in str(each["Action"])}
-    assert {sid: (each["Action"], each["Resource"], each["Condition"]) for sid, each in allowed.items()} == {
-        "EncryptObjects": (
-            "kms:GenerateDataKey",
-            KEY,
-            {"StringEquals": {"kms:ViaService": "s3.eu-west-1.amazonaws.com"}},
-        ),
-        "DecryptSharedSecret": (
-            "kms:Decrypt",
-            KEY,
-            {"StringEquals": {"kms:ViaService": "secretsmanager.eu-west-1.amazonaws.com"}},
-        ),
-    }
+def test_each_key_serves_its_own_store_alone(role):
+    assert keys_of(role) == {}
+    assert keys_of(role, KmsKeyArn=KEY) == {"EncryptObjects": ("kms:GenerateDataKey", KEY, "s3")}
+    assert keys_of(role, SecretKmsKeyArn=KEY) == {"DecryptSharedSecret": ("kms:Decrypt", KEY, "secretsmanager")}
 
 
 @pytest.mark.parametrize("role", ["WebhookRole", "DrainRole", "NotifyRole"])
