@@ -7,7 +7,7 @@ import pytest
 from stack import ROOT, refusals, source, stack
 
 KEY = "arn:aws:kms:eu-west-1:111122223333:key/0d9c4a1e-0000-4000-8000-000000000000"
-KEYS = ["KmsKeyArn", "SecretKmsKeyArn"]
+KEYS = ["KmsKeyArn", "SecretKmsKeyArn", "QueueKmsKeyArn", "TopicKmsKeyArn", "LogKmsKeyArn"]
 TLS_ONLY = {"Bool": {"aws:SecureTransport": "false"}}
 PRIVATE = dict.fromkeys(["BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPublicBuckets"], True)
 # Metrics of the functions, each with the dimension that it has besides Stack, if any.
@@ -79,6 +79,11 @@ def of_type(kind, **parameters):
         ),
         ("SourceId", ["", "a1b2", "arn:aws:x"], ["two words", 'a"b', "x" * 129]),
         ("SourceLabel", ["tracebit", "Tracebit prod"], ["", "a\nb", 'a"b']),
+        (
+            "PermissionsBoundaryArn",
+            ["", "arn:aws:iam::111122223333:policy/team/boundary", "arn:aws:iam::aws:policy/PowerUserAccess"],
+            ["boundary", "arn:aws:iam::111122223333:role/boundary", "arn:aws:iam::1:policy/x"],
+        ),
         (
             "AlarmEmail",
             ["", "security@example.com", "first.last+tag@mail.example.co.uk"],
@@ -361,6 +366,45 @@ def test_each_key_serves_its_own_store_alone(role):
     assert keys_of(role) == {}
     assert keys_of(role, KmsKeyArn=KEY) == {"EncryptObjects": ("kms:GenerateDataKey", KEY, "s3")}
     assert keys_of(role, SecretKmsKeyArn=KEY) == {"DecryptSharedSecret": ("kms:Decrypt", KEY, "secretsmanager")}
+    sending = ["kms:Decrypt", "kms:GenerateDataKey"]
+    queue = {"WebhookRole": sending, "DrainRole": "kms:Decrypt"}[role]
+    assert keys_of(role, QueueKmsKeyArn=KEY) == {"UseKeyOfQueue": (queue, KEY, "sqs")}
+    assert keys_of(role, TopicKmsKeyArn=KEY, LogKmsKeyArn=KEY) == {}
+
+
+def test_the_notifier_may_use_the_keys_of_what_it_reads_and_tells():
+    both = ["kms:Decrypt", "kms:GenerateDataKey"]
+    assert keys_of("NotifyRole", SecretKmsKeyArn=KEY, LogKmsKeyArn=KEY) == {}
+    assert keys_of("NotifyRole", KmsKeyArn=KEY) == {"UseKeyOfLake": (both, KEY, "s3")}
+    assert keys_of("NotifyRole", TopicKmsKeyArn=KEY) == {"UseKeyOfTopic": (both, KEY, "sns")}
+    assert keys_of("NotifyRole", QueueKmsKeyArn=KEY) == {"UseKeyOfQueue": ("kms:Decrypt", KEY, "sqs")}
+
+
+def test_queues_topics_and_logs_take_the_customers_keys():
+    for queue in of_type("AWS::SQS::Queue", QueueKmsKeyArn=KEY).values():
+        assert (queue["KmsMasterKeyId"], queue["SqsManagedSseEnabled"]) == (KEY, False)
+    for queue in of_type("AWS::SQS::Queue").values():
+        assert "KmsMasterKeyId" not in queue and queue["SqsManagedSseEnabled"] is True
+    assert {each["KmsMasterKeyId"] for each in of_type("AWS::SNS::Topic", TopicKmsKeyArn=KEY).values()} == {KEY}
+    assert [each.get("KmsKeyId") for each in of_type("AWS::Logs::LogGroup").values()] == [None] * 3
+    groups = of_type("AWS::Logs::LogGroup", **HTTP_API, LogKmsKeyArn=KEY)
+    assert [each["KmsKeyId"] for each in groups.values()] == [KEY] * 4
+
+
+def test_every_role_takes_the_boundary():
+    boundary = "arn:aws:iam::111122223333:policy/boundary"
+    roles = of_type("AWS::IAM::Role", PermissionsBoundaryArn=boundary)
+    assert [each["PermissionsBoundary"] for each in roles.values()] == [boundary] * 3
+    assert not any("PermissionsBoundary" in each for each in of_type("AWS::IAM::Role").values())
+
+
+def test_the_page_has_the_statements_that_the_services_need_of_a_key():
+    section = re.search(r"^### Keys\n(.*?)^### ", (ROOT / "docs/deploy.md").read_text(), re.M | re.S)[1]
+    statements = json.loads(re.search(r"```json\n(.*?)```", section, re.S)[1])
+    services = [each["Principal"]["Service"] for each in statements]
+    assert services == [["events.amazonaws.com", "cloudwatch.amazonaws.com"], "logs.REGION.amazonaws.com"]
+    assert all({"kms:Decrypt", "kms:Decrypt*"} & set(each["Action"]) for each in statements)
+    assert all("kms:GenerateDataKey*" in each["Action"] and each["Effect"] == "Allow" for each in statements)
 
 
 @pytest.mark.parametrize("role", ["WebhookRole", "DrainRole", "NotifyRole"])
@@ -534,20 +578,12 @@ def test_the_notifiers_role_may_read_what_rings_mark_it_and_tell_and_nothing_els
         {"Action": ["xray:PutTraceSegments", "xray:PutTelemetryRecords"], "Resource": "*"},
     ]
     assert all(each["Effect"] == "Allow" for each in allowed)
-    keys = [each for each in statements("NotifyRole", KmsKeyArn=KEY) if "kms:" in str(each["Action"])]
-    assert [(each["Action"], each["Resource"], each["Condition"]) for each in keys] == [
-        (
-            ["kms:Decrypt", "kms:GenerateDataKey"],
-            KEY,
-            {"StringEquals": {"kms:ViaService": f"{service}.eu-west-1.amazonaws.com"}},
-        )
-        for service in ("s3", "sns")
-    ]
 
 
 def test_messages_about_alerts_are_encrypted_and_sent_over_tls_alone():
     assert properties("AlertTopic")["KmsMasterKeyId"] == "alias/aws/sns"
-    assert properties("AlertTopic", KmsKeyArn=KEY)["KmsMasterKeyId"] == KEY
+    assert properties("AlertTopic", KmsKeyArn=KEY)["KmsMasterKeyId"] == "alias/aws/sns"
+    assert "KmsMasterKeyId" not in properties("AlarmTopic"), "alarms cannot publish with SNS's own key"
     (denied,) = properties("AlertTopicPolicy")["PolicyDocument"]["Statement"]
     assert (denied["Effect"], denied["Action"], denied["Condition"]) == ("Deny", "sns:Publish", TLS_ONLY)
 
@@ -953,6 +989,15 @@ def test_outputs_say_what_to_paste_into_tracebit_and_where_to_look(parameters):
     assert len(consoles) == 5 and all(value.startswith("https://console.aws.amazon.com/") for value in consoles)
 
 
+def test_outputs_that_other_stacks_need_are_exported():
+    exports = {name: each["Export"]["Name"] for name, each in stack()["Outputs"].items() if "Export" in each}
+    names = ["Bucket", "WorkGroup", "Database", "ResultsLocation", "AnalystPolicy", "AlertTopic", "AlarmTopic"]
+    assert exports == {name: f"lake-{name}" for name in names}
+    page = (ROOT / "docs/deploy.md").read_text()
+    section = re.search(r"^### For other stacks\n(.*?)^### ", page, re.M | re.S)[1]
+    assert set(re.findall(r"`(\w+)`", section)) == exports.keys()
+
+
 def test_outputs_lead_to_each_functions_log_and_to_each_queue():
     outputs = {name: output["Value"] for name, output in stack()["Outputs"].items()}
     tail = "aws logs tail {} --region eu-west-1 --follow"
@@ -983,12 +1028,13 @@ def test_the_runbook_names_outputs_that_exist():
 )
 def test_links_and_names_are_those_of_the_partition(partition, region, host):
     place = {"AWS::Partition": partition, "AWS::Region": region, "AWS::URLSuffix": f"{partition}.example"}
-    there = stack(place, **HTTP_API, KmsKeyArn=KEY.replace(":aws:", f":{partition}:"), ExistingBucket="my-lake")
+    keys = dict.fromkeys(KEYS, KEY.replace(":aws:", f":{partition}:"))
+    there = stack(place, **HTTP_API, **keys, ExistingBucket="my-lake")
     outputs = {name: output["Value"] for name, output in there["Outputs"].items()}
     for name, value in outputs.items():
         if name.endswith("Console"):
             assert value.startswith(f"https://{host}/") and f"region={region}" in value, name
     text = json.dumps(there)
     assert "arn:aws:" not in text and "amazonaws.com/" not in text.replace(f"https://{host}", "")
-    services = set(re.findall(r"[a-z]+\.[a-z-]+-1\.[a-z.-]+", text))
-    assert services and all(name.endswith(f".{region}.{partition}.example") for name in services), services
+    services = set(re.findall(r'"kms:ViaService": "(.*?)"', text))
+    assert services == {f"{name}.{region}.{partition}.example" for name in ("s3", "secretsmanager", "sns", "sqs")}
