@@ -60,6 +60,22 @@ def test_a_datum_that_is_three_minutes_late_rings(alarm, metric, enough, not_eno
     assert in_alarm(declared, {metric: {300: enough}}, 303)
 
 
+HTTP_API = [
+    ("rejected-burst", ("4xx", "<Api>"), 100, 99),
+    ("throttles", ("ApiThrottled",), 1, 0),
+    ("throttles", ("Throttles", "<WebhookFunction>"), 1, 0),
+    ("function-errors", ("Errors", "<WebhookFunction>"), 1, 0),
+]
+
+
+@pytest.mark.parametrize(("alarm", "metric", "enough", "not_enough"), HTTP_API)
+def test_one_datum_rings_at_an_http_api(alarm, metric, enough, not_enough):
+    assert rings(alarm, {metric: {300: enough}}, 400, FrontDoor="HttpApi") == [300]
+    assert rings(alarm, {metric: {300: not_enough}}, 400, FrontDoor="HttpApi") == []
+    assert rings(alarm, {}, 400, FrontDoor="HttpApi") == []
+    assert in_alarm(alarms(FrontDoor="HttpApi")[alarm], {metric: {300: enough}}, 303)
+
+
 @pytest.mark.parametrize(
     ("lowest", "ringing"),
     [
@@ -121,6 +137,13 @@ def test_a_spill_queue_that_stays_full_rings_within_the_hour_and_a_short_outage_
     spotty = {(VISIBLE, SPILL_QUEUE): every(15, 1, 100, 500), (IN_FLIGHT, SPILL_QUEUE): every(4, 1, 100, 500)}
     (minute,) = rings("spill-queue-age", spotty, 600)
     assert 45 <= minute - 100 <= 60
+
+
+@pytest.mark.parametrize("gap", range(100, 300, 13))
+def test_ten_minutes_without_data_do_not_hide_a_full_spill_queue(gap):
+    waiting = {(VISIBLE, SPILL_QUEUE): every(1, 1, 100, gap) | every(1, 1, gap + 10, 500)}
+    declared = alarms()["spill-queue-age"]
+    assert all(in_alarm(declared, waiting, minute) for minute in range(165, 400))
 
 
 def test_a_notifier_that_falls_behind_rings_within_ten_minutes_and_a_burst_does_not():
