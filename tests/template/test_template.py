@@ -271,8 +271,8 @@ def test_the_http_api_throttles_and_logs_nothing_that_a_sender_wrote():
         "id": "$context.requestId",
         "ip": "$context.identity.sourceIp",
         "status": "$context.status",
-        "function": "$context.integration.status",
         "milliseconds": "$context.responseLatency",
+        "error": "$context.integrationErrorMessage",
     }
 
 
