@@ -10,7 +10,11 @@ from stack import ROOT, stack
 GLOBAL_OPTIONS = {"region", "query", "output"}
 SERVICES = {"s3api": "s3"}
 # Commands that the CLI adds to the operations of a service, with those of their options that the texts use.
-CUSTOM = {("logs", "tail"): {"follow", "since"}}
+CUSTOM = {
+    ("logs", "tail"): {"follow", "since"},
+    ("cloudformation", "package"): {"template-file", "s3-bucket", "s3-prefix", "output-template-file"},
+    ("cloudformation", "deploy"): {"template-file", "s3-bucket", "stack-name", "capabilities", "parameter-overrides"},
+}
 
 
 def commands(text):
