@@ -20,7 +20,7 @@ CUSTOM = {
 def commands(text):
     """(service, operation, options) of each command in a text of the shell. A command may hold another in $( )."""
     for found in re.finditer(r"\baws ([a-z0-9]+) ([a-z-]+)((?:(?!\baws )[^\n)])*)", text.replace("\\\n", " ")):
-        yield found[1], found[2], set(re.findall(r" --([a-z-]+)", found[3]))
+        yield found[1], found[2], set(re.findall(r" --([a-z0-9-]+)", found[3]))
 
 
 def all_commands():

@@ -592,9 +592,11 @@ def test_messages_about_alerts_are_encrypted_and_sent_over_tls_alone():
 
 
 @pytest.mark.parametrize("bucket", ["LakeBucket", "ResultsBucket"])
-def test_buckets_are_private_encrypted_and_tls_only(bucket):
+def test_buckets_are_private_encrypted_tls_only_and_outlive_the_stack(bucket):
     resource = stack()["Resources"][bucket]
     policy = stack()["Resources"][f"{bucket}Policy"]
+    for each in (resource, policy):
+        assert (each["DeletionPolicy"], each["UpdateReplacePolicy"]) == ("RetainExceptOnCreate", "Retain")
     assert resource["Properties"]["PublicAccessBlockConfiguration"] == PRIVATE
     assert resource["Properties"]["OwnershipControls"] == {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]}
     assert encryption(bucket) == {"ServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}
