@@ -293,7 +293,7 @@ def test_a_region_without_function_urls_refuses_one_before_anything_is_created()
     page = (ROOT / "docs/deploy.md").read_text()
     (listed,) = re.findall(r"^These Regions have no function URLs.*?\n\n", page, re.M | re.S)
     regions = re.findall(r"`([a-z]+(?:-[a-z]+)+-\d)`", listed)
-    assert len(regions) == 15
+    assert len(regions) == 16
     for region in regions:
         (message,) = refusals({"AWS::Region": region})
         assert "Set FrontDoor to HttpApi" in message, region
