@@ -271,8 +271,8 @@ def test_the_http_api_throttles_and_logs_nothing_that_a_sender_wrote():
         "id": "$context.requestId",
         "ip": "$context.identity.sourceIp",
         "status": "$context.status",
-        "function": "$context.integration.status",
         "milliseconds": "$context.responseLatency",
+        "error": "$context.integrationErrorMessage",
     }
 
 
@@ -293,7 +293,7 @@ def test_a_region_without_function_urls_refuses_one_before_anything_is_created()
     page = (ROOT / "docs/deploy.md").read_text()
     (listed,) = re.findall(r"^These Regions have no function URLs.*?\n\n", page, re.M | re.S)
     regions = re.findall(r"`([a-z]+(?:-[a-z]+)+-\d)`", listed)
-    assert len(regions) == 15
+    assert len(regions) == 16
     for region in regions:
         (message,) = refusals({"AWS::Region": region})
         assert "Set FrontDoor to HttpApi" in message, region
@@ -592,9 +592,11 @@ def test_messages_about_alerts_are_encrypted_and_sent_over_tls_alone():
 
 
 @pytest.mark.parametrize("bucket", ["LakeBucket", "ResultsBucket"])
-def test_buckets_are_private_encrypted_and_tls_only(bucket):
+def test_buckets_are_private_encrypted_tls_only_and_outlive_the_stack(bucket):
     resource = stack()["Resources"][bucket]
     policy = stack()["Resources"][f"{bucket}Policy"]
+    for each in (resource, policy):
+        assert (each["DeletionPolicy"], each["UpdateReplacePolicy"]) == ("RetainExceptOnCreate", "Retain")
     assert resource["Properties"]["PublicAccessBlockConfiguration"] == PRIVATE
     assert resource["Properties"]["OwnershipControls"] == {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]}
     assert encryption(bucket) == {"ServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}
