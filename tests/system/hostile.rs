@@ -16,7 +16,7 @@ const LIMIT: usize = 16 * 1024 * 1024;
 const MEMORY: usize = 128 * 1024 * 1024;
 
 /// Unoptimised code beside other tests takes minutes.
-const DEADLINE: Duration = Duration::from_mins(5);
+const DEADLINE: Duration = Duration::from_mins(15);
 
 /// Sends a compressed payload; returns the counts of logs, duplicates and failures.
 async fn send(lake: &TestLake, payload: &str) -> [u64; 3] {
