@@ -63,5 +63,6 @@ mod tests {
         assert_eq!(RowId::of_all(&[a, b]), RowId::of_all(&[b, a]));
         assert_ne!(RowId::of_all(&[a, b]), RowId::of_all(&[a, a]));
         assert_ne!(RowId::of("t", b"a"), RowId::of("u", b"a"));
+        assert_eq!(format!("{a:?}"), a.to_string());
     }
 }
