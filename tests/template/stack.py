@@ -55,17 +55,31 @@ def translated():
     return transform(template, {}, NoManagedPolicies, passthrough_metadata=True)
 
 
-def stack(**parameters):
-    """Resources and outputs of a stack with these parameters, the template's defaults for the others."""
-    template = translated()
-    defaults = {name: parameter["Default"] for name, parameter in template["Parameters"].items()}
+def stack(place=None, **parameters):
+    """Resources and outputs of a stack with these parameters, the template's defaults for the others.
+
+    `place` replaces pseudo parameters such as AWS::Region."""
+    resolver = resolver_of(place, parameters)
+    return {
+        "Resources": resolver.present(translated()["Resources"]),
+        "Outputs": resolver.present(translated()["Outputs"]),
+    }
+
+
+def refusals(place=None, **parameters):
+    """What CloudFormation says of parameters that contradict each other, or the place."""
+    resolver = resolver_of(place, parameters)
+    rules = [rule for rule in translated()["Rules"].values() if resolver.value(rule["RuleCondition"])]
+    return [
+        each["AssertDescription"] for rule in rules for each in rule["Assertions"] if not resolver.value(each["Assert"])
+    ]
+
+
+def resolver_of(place, parameters):
+    defaults = {name: parameter["Default"] for name, parameter in translated()["Parameters"].items()}
     unknown = parameters.keys() - defaults.keys()
     assert not unknown, f"no such parameters: {unknown}"
-    resolver = Resolver(template, {**PSEUDO_PARAMETERS, **defaults, **parameters})
-    return {
-        "Resources": resolver.present(template["Resources"]),
-        "Outputs": resolver.present(template["Outputs"]),
-    }
+    return Resolver(translated(), {**PSEUDO_PARAMETERS, **(place or {}), **defaults, **parameters})
 
 
 class Resolver:
@@ -110,6 +124,9 @@ class Resolver:
             return str(left) == str(right)
         if name == "Not":
             return not self.value(argument[0])
+        if name == "Contains":
+            texts, text = map(self.value, argument)
+            return text in texts
         if name == "FindInMap":
             mapping, first, second = map(self.value, argument)
             return self.mappings[mapping][first][second]

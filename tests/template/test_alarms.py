@@ -60,6 +60,22 @@ def test_a_datum_that_is_three_minutes_late_rings(alarm, metric, enough, not_eno
     assert in_alarm(declared, {metric: {300: enough}}, 303)
 
 
+HTTP_API = [
+    ("rejected-burst", ("4xx", "<Api>"), 100, 99),
+    ("throttles", ("ApiThrottled",), 1, 0),
+    ("throttles", ("Throttles", "<WebhookFunction>"), 1, 0),
+    ("function-errors", ("Errors", "<WebhookFunction>"), 1, 0),
+]
+
+
+@pytest.mark.parametrize(("alarm", "metric", "enough", "not_enough"), HTTP_API)
+def test_one_datum_rings_at_an_http_api(alarm, metric, enough, not_enough):
+    assert rings(alarm, {metric: {300: enough}}, 400, FrontDoor="HttpApi") == [300]
+    assert rings(alarm, {metric: {300: not_enough}}, 400, FrontDoor="HttpApi") == []
+    assert rings(alarm, {}, 400, FrontDoor="HttpApi") == []
+    assert in_alarm(alarms(FrontDoor="HttpApi")[alarm], {metric: {300: enough}}, 303)
+
+
 @pytest.mark.parametrize(
     ("lowest", "ringing"),
     [

@@ -4,7 +4,7 @@ import json
 import re
 
 import pytest
-from stack import ROOT, Resolver, source, stack, translated
+from stack import ROOT, refusals, source, stack
 
 KEY = "arn:aws:kms:eu-west-1:111122223333:key/0d9c4a1e-0000-4000-8000-000000000000"
 TLS_ONLY = {"Bool": {"aws:SecureTransport": "false"}}
@@ -110,39 +110,50 @@ def test_every_parameter_has_a_default_that_it_allows_a_group_and_a_description(
 
 
 @pytest.mark.parametrize(
-    ("parameters", "contradictions"),
+    ("parameters", "refused"),
     [
-        ({}, 0),
-        ({"RetentionDays": 30, "ObjectLockMode": "GOVERNANCE"}, 0),
-        ({"ExistingBucket": "my-lake"}, 0),
-        ({"ExistingBucket": "my-lake", "ObjectLockMode": "COMPLIANCE"}, 1),
-        ({"ExistingBucket": "my-lake", "RetentionDays": 30}, 1),
+        ({}, []),
+        ({"RetentionDays": 30, "ObjectLockMode": "GOVERNANCE"}, []),
+        ({"ExistingBucket": "my-lake"}, []),
+        ({"ExistingBucket": "my-lake", "ObjectLockMode": "COMPLIANCE"}, ["ObjectLockMode"]),
+        ({"ExistingBucket": "my-lake", "RetentionDays": 30}, ["RetentionDays"]),
     ],
 )
-def test_settings_of_a_new_bucket_contradict_an_existing_one(parameters, contradictions):
-    defaults = {name: parameter["Default"] for name, parameter in source()["Parameters"].items()}
-    resolver = Resolver(translated(), {**defaults, **parameters})
-    rules = [rule for rule in translated()["Rules"].values() if resolver.value(rule["RuleCondition"])]
-    failed = [each for rule in rules for each in rule["Assertions"] if not resolver.value(each["Assert"])]
-    assert len(failed) == contradictions
-    assert all(each["AssertDescription"] for each in failed)
+def test_settings_of_a_new_bucket_contradict_an_existing_one(parameters, refused):
+    assert [message.split()[0] for message in refusals(**parameters)] == refused
 
 
-# ------------------------------------------------------------------------------------------------- function and URL
+def test_every_parameter_and_output_is_explained():
+    page = (ROOT / "docs/deploy.md").read_text()
+    for name in [*source()["Parameters"], *source()["Outputs"]]:
+        assert f"`{name}`" in page, name
+
+
+# ------------------------------------------------------------------------------------------ function and front door
 
 
 def test_the_function_runs_the_binary_with_the_limits_given():
-    function = properties("WebhookFunction", Architecture="arm64", MemorySize=256)
+    function = properties("WebhookFunction", MemorySize=256)
     assert function["Runtime"] == "provided.al2023"
     assert function["Handler"] == "bootstrap"
-    assert function["Architectures"] == ["arm64"]
     assert function["MemorySize"] == 256
     assert function["Timeout"] == 60, "time for the worst payload at 128 MB"
+    assert isinstance(function["Timeout"], int), "sam local wants a number"
     assert function["TracingConfig"] == {"Mode": "Active"}
     assert "ReservedConcurrentExecutions" not in function
     assert properties("WebhookFunction", ReservedConcurrency=5)["ReservedConcurrentExecutions"] == 5
     metadata = source()["Resources"]["WebhookFunction"]["Metadata"]
     assert (metadata["BuildMethod"], metadata["BuildProperties"]) == ("rust-cargolambda", {"Binary": "tracebit-lake"})
+
+
+def test_one_line_of_the_template_says_the_architecture():
+    # A parameter would be asked for again after the build, and nothing would compare the two answers.
+    architectures = source()["Globals"]["Function"]["Architectures"]
+    assert architectures in (["x86_64"], ["arm64"])
+    functions = of_type("AWS::Lambda::Function").values()
+    assert [each["Architectures"] for each in functions] == [architectures] * 3
+    written = re.findall(r"^ *Architectures?:.*", (ROOT / "template.yaml").read_text(), re.M)
+    assert len(written) == 1
 
 
 def test_the_function_is_told_what_its_configuration_needs_and_no_secret():
@@ -180,6 +191,106 @@ def test_the_url_has_both_permissions_that_aws_requires():
         {**anybody, "Action": "lambda:InvokeFunction", "InvokedViaFunctionUrl": True},
         {**anybody, "Action": "lambda:InvokeFunctionUrl", "FunctionUrlAuthType": "NONE"},
     ]
+
+
+HTTP_API = {"FrontDoor": "HttpApi"}
+
+
+def test_there_is_one_front_door():
+    front_doors = {"AWS::Lambda::Url", "AWS::Lambda::Permission", "AWS::Logs::MetricFilter"}
+    doors = lambda **parameters: {
+        name
+        for name, each in stack(**parameters)["Resources"].items()
+        if each["Type"] in front_doors or each["Type"].startswith("AWS::ApiGateway")
+    }
+    assert doors() == {
+        "WebhookFunctionUrl",
+        "WebhookFunctionUrlPublicPermissions",
+        "WebhookFunctionURLInvokeAllowPublicAccess",
+    }
+    assert doors(**HTTP_API) == {
+        "Api",
+        "ApiIntegration",
+        "ApiRoute",
+        "ApiStage",
+        "ApiPermission",
+        "ApiThrottledFilter",
+    }
+
+
+def test_the_http_api_invokes_the_function_with_a_urls_events():
+    arn = "arn:aws:apigateway:eu-west-1:lambda:path/2015-03-31/functions/<WebhookFunction.Arn>/invocations"
+    integration = properties("ApiIntegration", **HTTP_API)
+    assert integration == {
+        "ApiId": "<Api>",
+        "IntegrationType": "AWS_PROXY",
+        "IntegrationUri": arn,
+        "PayloadFormatVersion": "2.0",
+        "TimeoutInMillis": 30000,
+    }
+    # Otherwise API Gateway would answer before the function has said what became of the delivery.
+    assert 20 <= properties("WebhookFunction", **HTTP_API)["Timeout"] < integration["TimeoutInMillis"] / 1000
+    assert properties("ApiRoute", **HTTP_API) == {
+        "ApiId": "<Api>",
+        "RouteKey": "$default",
+        "AuthorizationType": "NONE",
+        "Target": "integrations/<ApiIntegration>",
+    }
+    assert properties("Api", **HTTP_API)["ProtocolType"] == "HTTP"
+
+
+def test_only_the_http_api_may_invoke_the_function():
+    (permission,) = of_type("AWS::Lambda::Permission", **HTTP_API).values()
+    assert permission == {
+        "Action": "lambda:InvokeFunction",
+        "FunctionName": "<WebhookFunction>",
+        "Principal": "apigateway.amazonaws.com",
+        "SourceArn": "arn:aws:execute-api:eu-west-1:111122223333:<Api>/*/$default",
+    }
+
+
+def test_the_http_api_throttles_and_logs_nothing_that_a_sender_wrote():
+    stage = properties("ApiStage", **HTTP_API, ApiRateLimit=50, ApiBurstLimit=20, LogRetentionDays=30)
+    assert (stage["StageName"], stage["AutoDeploy"]) == ("$default", True)
+    assert stage["DefaultRouteSettings"] == {"ThrottlingRateLimit": 50, "ThrottlingBurstLimit": 20}
+    log = stage["AccessLogSettings"]
+    assert log["DestinationArn"] == "<ApiAccessLogs.Arn>"
+    assert properties("ApiAccessLogs", **HTTP_API, LogRetentionDays=30)["RetentionInDays"] == 30
+    assert json.loads(log["Format"]) == {
+        "stack": "lake",
+        "time": "$context.requestTime",
+        "id": "$context.requestId",
+        "ip": "$context.identity.sourceIp",
+        "status": "$context.status",
+        "function": "$context.integration.status",
+        "milliseconds": "$context.responseLatency",
+    }
+
+
+def test_what_the_http_api_throttles_is_counted_from_its_log():
+    (filter_,) = of_type("AWS::Logs::MetricFilter", **HTTP_API).values()
+    assert (filter_["LogGroupName"], filter_["FilterPattern"]) == ("<ApiAccessLogs>", '{ $.status = "429" }')
+    assert filter_["MetricTransformations"] == [
+        {
+            "MetricNamespace": "TracebitLake",
+            "MetricName": "ApiThrottled",
+            "MetricValue": "1",
+            "Dimensions": [{"Key": "Stack", "Value": "$.stack"}],
+        }
+    ]
+
+
+def test_a_region_without_function_urls_refuses_one_before_anything_is_created():
+    page = (ROOT / "docs/deploy.md").read_text()
+    (listed,) = re.findall(r"^These Regions have no function URLs.*?\n\n", page, re.M | re.S)
+    regions = re.findall(r"`([a-z]+(?:-[a-z]+)+-\d)`", listed)
+    assert len(regions) == 15
+    for region in regions:
+        (message,) = refusals({"AWS::Region": region})
+        assert "Set FrontDoor to HttpApi" in message, region
+        assert refusals({"AWS::Region": region}, **HTTP_API) == []
+    for region in ("eu-west-1", "us-east-1", "ap-south-1", "eu-central-1"):
+        assert refusals({"AWS::Region": region}) == []
 
 
 # ------------------------------------------------------------------------------------------------- secret and role
@@ -454,14 +565,32 @@ def test_the_lake_keeps_versions_and_announces_objects():
     assert bucket["NotificationConfiguration"] == {"EventBridgeConfiguration": {"EventBridgeEnabled": True}}
 
 
-def test_records_are_kept_for_good_unless_retention_is_set():
-    expiries = lambda **parameters: [
-        rule["ExpirationInDays"]
-        for rule in properties("LakeBucket", **parameters)["LifecycleConfiguration"]["Rules"]
-        if "ExpirationInDays" in rule
-    ]
-    assert expiries() == []
-    assert expiries(RetentionDays=400) == [400]
+def lifecycle(**parameters):
+    rules = properties("LakeBucket", **parameters)["LifecycleConfiguration"]["Rules"]
+    assert all(rule["Status"] == "Enabled" for rule in rules)
+    return {rule["Id"]: without("Id", without("Status", rule)) for rule in rules}
+
+
+def test_alerts_are_kept_for_good_and_health_checks_for_90_days():
+    assert lifecycle() == {
+        "deleted-records": {
+            "NoncurrentVersionExpiration": {"NoncurrentDays": 90},
+            "ExpiredObjectDeleteMarker": True,
+            "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 7},
+        },
+        "health-checks": {"Prefix": "tracebit_healthcheck/", "ExpirationInDays": 90},
+    }
+
+
+def test_records_disappear_and_are_deleted_when_the_parameters_say():
+    rules = lifecycle(RetentionDays=400, HealthCheckRetentionDays=30, RestoreDays=7, LakePrefix="logs/")
+    assert rules["retention"] == {"ExpirationInDays": 400}
+    assert rules["health-checks"] == {"Prefix": "logs/tracebit_healthcheck/", "ExpirationInDays": 30}
+    assert rules["deleted-records"]["NoncurrentVersionExpiration"] == {"NoncurrentDays": 7}
+    assert rules["deleted-records"]["ExpiredObjectDeleteMarker"] is True
+    location = tables(LakePrefix="logs/")["tracebit_healthcheck"]["TableInput"]["StorageDescriptor"]["Location"]
+    assert location.endswith(rules["health-checks"]["Prefix"])
+    assert lifecycle(HealthCheckRetentionDays=0).keys() == {"deleted-records"}
 
 
 def test_object_lock_is_off_unless_a_mode_is_chosen():
@@ -472,6 +601,17 @@ def test_object_lock_is_off_unless_a_mode_is_chosen():
         "ObjectLockEnabled": "Enabled",
         "Rule": {"DefaultRetention": {"Mode": "GOVERNANCE", "Days": 30}},
     }
+
+
+def test_the_texts_say_that_object_lock_cannot_be_turned_off():
+    assert "never off" in source()["Parameters"]["ObjectLockMode"]["Description"]
+    page = (ROOT / "docs/deploy.md").read_text()
+    section = re.search(r"^### Object Lock\n(.*?)^### ", page, re.M | re.S)[1]
+    modes = re.findall(r"^\| `([A-Z]+)` \|", section, re.M)
+    assert modes == source()["Parameters"]["ObjectLockMode"]["AllowedValues"]
+    assert "You can never turn it off" in section and "delete\n  marker" in section
+    # A bucket of a fixed name could not be replaced. CloudFormation turns Object Lock on in the bucket that is there.
+    assert "BucketName" not in properties("LakeBucket", ObjectLockMode="GOVERNANCE")
 
 
 def test_an_existing_bucket_is_left_as_it_is_but_must_exist():
@@ -633,12 +773,15 @@ def test_the_address_is_the_first_parameter_asked_for():
     assert next(iter(source()["Parameters"])) == "AlarmEmail"
 
 
-@pytest.mark.parametrize("hours", [0, 24])
-def test_the_dashboard_shows_every_alarm_and_every_metric(hours):
-    body = properties("Dashboard", HealthCheckSilenceHours=hours)["DashboardBody"]
+@pytest.mark.parametrize(
+    ("parameters", "metrics"),
+    [({}, METRICS), ({"HealthCheckSilenceHours": 0}, METRICS), (HTTP_API, METRICS | {"ApiThrottled": None})],
+)
+def test_the_dashboard_shows_every_alarm_and_every_metric(parameters, metrics):
+    body = properties("Dashboard", **parameters)["DashboardBody"]
     widgets = json.loads(body)["widgets"]
     (alarm_widget,) = [widget for widget in widgets if widget["type"] == "alarm"]
-    expected = {f"<{name}.Arn>" for name in of_type("AWS::CloudWatch::Alarm", HealthCheckSilenceHours=hours)}
+    expected = {f"<{name}.Arn>" for name in of_type("AWS::CloudWatch::Alarm", **parameters)}
     assert set(alarm_widget["properties"]["alarms"]) == expected
 
     own = [line for line in metric_lines(widgets) if line[0] == "TracebitLake"]
@@ -646,8 +789,7 @@ def test_the_dashboard_shows_every_alarm_and_every_metric(hours):
     shown = {line[1]: None for line in own}
     searches = re.findall(r"\{TracebitLake,Stack,(\w+)\} MetricName=\\?\"(\w+)\\?\" Stack=\\?\"lake\\?\"", body)
     shown |= {metric: dimension for dimension, metric in searches}
-    assert shown == {metric: METRICS[metric] for metric in shown}
-    assert shown.keys() == METRICS.keys()
+    assert shown == metrics
     assert [widget["properties"]["markdown"] for widget in widgets if widget["type"] == "text"] == [
         "## Is it alive?",
         "## Was anybody told? (This stack subscribes nobody: set AlarmEmail, or subscribe somebody to AlertTopic and"
@@ -656,6 +798,24 @@ def test_the_dashboard_shows_every_alarm_and_every_metric(hours):
         "## What went wrong?",
         "## How fast?",
     ]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "dimension", "expected"),
+    [
+        (
+            {},
+            ["AWS/Lambda", "FunctionName", "<WebhookFunction>"],
+            ["UrlRequestCount", "Url4xxCount", "Url5xxCount", "UrlRequestLatency", "UrlRequestLatency"],
+        ),
+        (HTTP_API, ["AWS/ApiGateway", "ApiId", "<Api>"], ["Count", "4xx", "5xx", "Latency", "Latency"]),
+    ],
+)
+def test_the_dashboard_shows_the_front_doors_own_metrics(parameters, dimension, expected):
+    lines = metric_lines(json.loads(properties("Dashboard", **parameters)["DashboardBody"])["widgets"])
+    shown = [line[1] for line in lines if [line[0], *line[2:4]] == dimension]
+    assert [metric for metric in shown if metric not in ("Errors", "Throttles")] == expected
+    assert not [line for line in lines if "Url" in line[1]] or parameters == {}
 
 
 def metric_lines(widgets):
@@ -684,11 +844,13 @@ def test_widgets_do_not_overlap():
 
 
 @pytest.mark.parametrize(
-    "parameters", [{}, {"ExistingBucket": "my-lake", "LakePrefix": "logs/", "HealthCheckSilenceHours": 0}]
+    "parameters", [{}, {"ExistingBucket": "my-lake", "LakePrefix": "logs/", "HealthCheckSilenceHours": 0, **HTTP_API}]
 )
 def test_outputs_say_what_to_paste_into_tracebit_and_where_to_look(parameters):
     outputs = {name: output["Value"] for name, output in stack(**parameters)["Outputs"].items()}
-    assert outputs["WebhookUrl"] == "<WebhookFunctionUrl.FunctionUrl>"
+    address = "<Api.ApiEndpoint>/" if "FrontDoor" in parameters else "<WebhookFunctionUrl.FunctionUrl>"
+    assert outputs["WebhookUrl"] == address
+    assert ("AccessLogCommand" in outputs) == ("FrontDoor" in parameters)
     assert outputs["SecretCommand"] == (
         "aws secretsmanager get-secret-value --region eu-west-1 --secret-id <SharedSecret>"
         " --query SecretString --output text"
