@@ -13,6 +13,7 @@ from cloud import PACKAGES, ROOT, wait_for
 # The ways into the function, each with the parameters that open it.
 FRONT_DOORS = [
     pytest.param({}, id="function-url"),
+    pytest.param({"FrontDoor": "HttpApi"}, id="http-api"),
 ]
 # The secret with which events/ are signed.
 EVENTS_SECRET = "tracebit-lake-development-secret"
