@@ -139,6 +139,13 @@ def test_a_spill_queue_that_stays_full_rings_within_the_hour_and_a_short_outage_
     assert 45 <= minute - 100 <= 60
 
 
+@pytest.mark.parametrize("gap", range(100, 300, 13))
+def test_ten_minutes_without_data_do_not_hide_a_full_spill_queue(gap):
+    waiting = {(VISIBLE, SPILL_QUEUE): every(1, 1, 100, gap) | every(1, 1, gap + 10, 500)}
+    declared = alarms()["spill-queue-age"]
+    assert all(in_alarm(declared, waiting, minute) for minute in range(165, 400))
+
+
 def test_a_notifier_that_falls_behind_rings_within_ten_minutes_and_a_burst_does_not():
     waiting = lambda minutes: {(IN_FLIGHT, NOTIFY_QUEUE): every(1, 5, 100, 100 + minutes)}
     (minute,) = rings("notify-queue-age", waiting(60), 300)

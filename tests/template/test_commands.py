@@ -10,13 +10,17 @@ from stack import ROOT, stack
 GLOBAL_OPTIONS = {"region", "query", "output"}
 SERVICES = {"s3api": "s3"}
 # Commands that the CLI adds to the operations of a service, with those of their options that the texts use.
-CUSTOM = {("logs", "tail"): {"follow", "since"}}
+CUSTOM = {
+    ("logs", "tail"): {"follow", "since"},
+    ("cloudformation", "package"): {"template-file", "s3-bucket", "s3-prefix", "output-template-file"},
+    ("cloudformation", "deploy"): {"template-file", "s3-bucket", "stack-name", "capabilities", "parameter-overrides"},
+}
 
 
 def commands(text):
     """(service, operation, options) of each command in a text of the shell. A command may hold another in $( )."""
     for found in re.finditer(r"\baws ([a-z0-9]+) ([a-z-]+)((?:(?!\baws )[^\n)])*)", text.replace("\\\n", " ")):
-        yield found[1], found[2], set(re.findall(r" --([a-z-]+)", found[3]))
+        yield found[1], found[2], set(re.findall(r" --([a-z0-9-]+)", found[3]))
 
 
 def all_commands():

@@ -7,6 +7,7 @@ import pytest
 from stack import ROOT, refusals, source, stack
 
 KEY = "arn:aws:kms:eu-west-1:111122223333:key/0d9c4a1e-0000-4000-8000-000000000000"
+KEYS = ["KmsKeyArn", "SecretKmsKeyArn", "QueueKmsKeyArn", "TopicKmsKeyArn", "LogKmsKeyArn"]
 TLS_ONLY = {"Bool": {"aws:SecureTransport": "false"}}
 PRIVATE = dict.fromkeys(["BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPublicBuckets"], True)
 # Metrics of the functions, each with the dimension that it has besides Stack, if any.
@@ -57,10 +58,13 @@ def of_type(kind, **parameters):
             ["", "logs/", "security/tracebit/", "team=red/logs/"],
             ["logs", "/logs/", "my logs/", " ", "logs//", "logs/ ", "s3://bucket/logs/", "lögs/", "/", "../", "a/./b/"],
         ),
-        (
-            "KmsKeyArn",
-            ["", KEY, KEY.replace("key/", "key/mrk-")],
-            ["alias/aws/s3", KEY.replace("key", "alias"), f" {KEY}"],
+        *(
+            (
+                parameter,
+                ["", KEY, KEY.replace("key/", "key/mrk-")],
+                ["alias/aws/s3", KEY.replace("key", "alias"), f" {KEY}"],
+            )
+            for parameter in KEYS
         ),
         ("DatabaseName", ["tracebit_lake", "x1"], ["", "Tracebit", "tracebit-lake", "tracebit lake", "1x"]),
         (
@@ -75,6 +79,11 @@ def of_type(kind, **parameters):
         ),
         ("SourceId", ["", "a1b2", "arn:aws:x"], ["two words", 'a"b', "x" * 129]),
         ("SourceLabel", ["tracebit", "Tracebit prod"], ["", "a\nb", 'a"b']),
+        (
+            "PermissionsBoundaryArn",
+            ["", "arn:aws:iam::111122223333:policy/team/boundary", "arn:aws:iam::aws:policy/PowerUserAccess"],
+            ["boundary", "arn:aws:iam::111122223333:role/boundary", "arn:aws:iam::1:policy/x"],
+        ),
         (
             "AlarmEmail",
             ["", "security@example.com", "first.last+tag@mail.example.co.uk"],
@@ -140,7 +149,7 @@ def test_the_function_runs_the_binary_with_the_limits_given():
     assert function["Timeout"] == 60, "time for the worst payload at 128 MB"
     assert isinstance(function["Timeout"], int), "sam local wants a number"
     assert function["TracingConfig"] == {"Mode": "Active"}
-    assert "ReservedConcurrentExecutions" not in function
+    assert "ReservedConcurrentExecutions" not in function, "an account with ten units can reserve none"
     assert properties("WebhookFunction", ReservedConcurrency=5)["ReservedConcurrentExecutions"] == 5
     metadata = source()["Resources"]["WebhookFunction"]["Metadata"]
     assert (metadata["BuildMethod"], metadata["BuildProperties"]) == ("rust-cargolambda", {"Binary": "tracebit-lake"})
@@ -262,8 +271,8 @@ def test_the_http_api_throttles_and_logs_nothing_that_a_sender_wrote():
         "id": "$context.requestId",
         "ip": "$context.identity.sourceIp",
         "status": "$context.status",
-        "function": "$context.integration.status",
         "milliseconds": "$context.responseLatency",
+        "error": "$context.integrationErrorMessage",
     }
 
 
@@ -284,7 +293,7 @@ def test_a_region_without_function_urls_refuses_one_before_anything_is_created()
     page = (ROOT / "docs/deploy.md").read_text()
     (listed,) = re.findall(r"^These Regions have no function URLs.*?\n\n", page, re.M | re.S)
     regions = re.findall(r"`([a-z]+(?:-[a-z]+)+-\d)`", listed)
-    assert len(regions) == 15
+    assert len(regions) == 16
     for region in regions:
         (message,) = refusals({"AWS::Region": region})
         assert "Set FrontDoor to HttpApi" in message, region
@@ -300,7 +309,8 @@ def test_the_secret_is_generated_and_written_nowhere():
     secret = properties("SharedSecret")
     assert secret["GenerateSecretString"] == {"PasswordLength": 64, "ExcludePunctuation": True}
     assert "KmsKeyId" not in secret
-    assert properties("SharedSecret", KmsKeyArn=KEY)["KmsKeyId"] == KEY
+    assert "KmsKeyId" not in properties("SharedSecret", KmsKeyArn=KEY), "a key for objects is not one for the secret"
+    assert properties("SharedSecret", SecretKmsKeyArn=KEY)["KmsKeyId"] == KEY
     assert "SecretString" not in secret
     assert "resolve:secretsmanager" not in (ROOT / "template.yaml").read_text()
 
@@ -341,21 +351,60 @@ def test_the_role_is_bound_to_the_prefix_of_an_existing_bucket(role):
     assert put["Resource"] == "arn:aws:s3:::my-lake/logs/*"
 
 
+def keys_of(role, **parameters):
+    """The statements about keys, each as its action, its key, and the service through which alone it is used."""
+    found = {}
+    for each in statements(role, **parameters):
+        if "kms:" in str(each["Action"]):
+            service = each["Condition"]["StringEquals"]["kms:ViaService"].removesuffix(".eu-west-1.amazonaws.com")
+            found[each["Sid"]] = (each["Action"], each["Resource"], service)
+    return found
+
+
 @pytest.mark.parametrize("role", ["WebhookRole", "DrainRole"])
-def test_a_kms_key_serves_objects_and_the_secret_alone(role):
-    allowed = {each["Sid"]: each for each in statements(role, KmsKeyArn=KEY) if "kms:" in str(each["Action"])}
-    assert {sid: (each["Action"], each["Resource"], each["Condition"]) for sid, each in allowed.items()} == {
-        "EncryptObjects": (
-            "kms:GenerateDataKey",
-            KEY,
-            {"StringEquals": {"kms:ViaService": "s3.eu-west-1.amazonaws.com"}},
-        ),
-        "DecryptSharedSecret": (
-            "kms:Decrypt",
-            KEY,
-            {"StringEquals": {"kms:ViaService": "secretsmanager.eu-west-1.amazonaws.com"}},
-        ),
-    }
+def test_each_key_serves_its_own_store_alone(role):
+    assert keys_of(role) == {}
+    assert keys_of(role, KmsKeyArn=KEY) == {"EncryptObjects": ("kms:GenerateDataKey", KEY, "s3")}
+    assert keys_of(role, SecretKmsKeyArn=KEY) == {"DecryptSharedSecret": ("kms:Decrypt", KEY, "secretsmanager")}
+    sending = ["kms:Decrypt", "kms:GenerateDataKey"]
+    queue = {"WebhookRole": sending, "DrainRole": "kms:Decrypt"}[role]
+    assert keys_of(role, QueueKmsKeyArn=KEY) == {"UseKeyOfQueue": (queue, KEY, "sqs")}
+    assert keys_of(role, TopicKmsKeyArn=KEY, LogKmsKeyArn=KEY) == {}
+
+
+def test_the_notifier_may_use_the_keys_of_what_it_reads_and_tells():
+    both = ["kms:Decrypt", "kms:GenerateDataKey"]
+    assert keys_of("NotifyRole", SecretKmsKeyArn=KEY, LogKmsKeyArn=KEY) == {}
+    assert keys_of("NotifyRole", KmsKeyArn=KEY) == {"UseKeyOfLake": (both, KEY, "s3")}
+    assert keys_of("NotifyRole", TopicKmsKeyArn=KEY) == {"UseKeyOfTopic": (both, KEY, "sns")}
+    assert keys_of("NotifyRole", QueueKmsKeyArn=KEY) == {"UseKeyOfQueue": ("kms:Decrypt", KEY, "sqs")}
+
+
+def test_queues_topics_and_logs_take_the_customers_keys():
+    for queue in of_type("AWS::SQS::Queue", QueueKmsKeyArn=KEY).values():
+        assert (queue["KmsMasterKeyId"], queue["SqsManagedSseEnabled"]) == (KEY, False)
+    for queue in of_type("AWS::SQS::Queue").values():
+        assert "KmsMasterKeyId" not in queue and queue["SqsManagedSseEnabled"] is True
+    assert {each["KmsMasterKeyId"] for each in of_type("AWS::SNS::Topic", TopicKmsKeyArn=KEY).values()} == {KEY}
+    assert [each.get("KmsKeyId") for each in of_type("AWS::Logs::LogGroup").values()] == [None] * 3
+    groups = of_type("AWS::Logs::LogGroup", **HTTP_API, LogKmsKeyArn=KEY)
+    assert [each["KmsKeyId"] for each in groups.values()] == [KEY] * 4
+
+
+def test_every_role_takes_the_boundary():
+    boundary = "arn:aws:iam::111122223333:policy/boundary"
+    roles = of_type("AWS::IAM::Role", PermissionsBoundaryArn=boundary)
+    assert [each["PermissionsBoundary"] for each in roles.values()] == [boundary] * 3
+    assert not any("PermissionsBoundary" in each for each in of_type("AWS::IAM::Role").values())
+
+
+def test_the_page_has_the_statements_that_the_services_need_of_a_key():
+    section = re.search(r"^### Keys\n(.*?)^### ", (ROOT / "docs/deploy.md").read_text(), re.M | re.S)[1]
+    statements = json.loads(re.search(r"```json\n(.*?)```", section, re.S)[1])
+    services = [each["Principal"]["Service"] for each in statements]
+    assert services == [["events.amazonaws.com", "cloudwatch.amazonaws.com"], "logs.REGION.amazonaws.com"]
+    assert all({"kms:Decrypt", "kms:Decrypt*"} & set(each["Action"]) for each in statements)
+    assert all("kms:GenerateDataKey*" in each["Action"] and each["Effect"] == "Allow" for each in statements)
 
 
 @pytest.mark.parametrize("role", ["WebhookRole", "DrainRole", "NotifyRole"])
@@ -365,16 +414,35 @@ def test_only_lambda_may_take_the_role(role):
     ]
 
 
+# ---------------------------------------------------------------------------------------------- what outlives the stack
+
+
+def test_the_lake_the_queues_and_their_secret_outlive_the_stack_but_not_a_failed_creation():
+    policies = {
+        name: (each["DeletionPolicy"], each["UpdateReplacePolicy"])
+        for name, each in stack()["Resources"].items()
+        if "DeletionPolicy" in each
+    }
+    kept = ("RetainExceptOnCreate", "Retain")
+    assert policies == {
+        "LakeBucket": kept,
+        "LakeBucketPolicy": kept,
+        "SharedSecret": kept,
+        "SpillQueue": kept,
+        "SpillDeadLetters": kept,
+        "ResultsBucket": kept,
+        "ResultsBucketPolicy": kept,
+    }
+
+
 # ---------------------------------------------------------------------------------------------- spill queue and drain
 
 
-def test_what_spills_is_kept_for_14_days_encrypted_and_outlives_the_stack():
+def test_what_spills_is_kept_for_14_days_and_encrypted():
     for queue in ["SpillQueue", "SpillDeadLetters"]:
         declared = properties(queue)
         assert declared["MessageRetentionPeriod"] == 14 * 24 * 3600
         assert declared["SqsManagedSseEnabled"] is True
-        resource = stack()["Resources"][queue]
-        assert (resource["DeletionPolicy"], resource["UpdateReplacePolicy"]) == ("Retain", "Retain")
     (denied,) = properties("SpillQueuePolicy")["PolicyDocument"]["Statement"]
     assert (denied["Effect"], denied["Principal"], denied["Condition"]) == ("Deny", "*", TLS_ONLY)
     assert denied["Resource"] == ["<SpillQueue.Arn>", "<SpillDeadLetters.Arn>"]
@@ -385,8 +453,9 @@ def test_a_spilled_payload_is_tried_for_days_before_it_is_a_dead_letter():
     assert queue["RedrivePolicy"]["deadLetterTargetArn"] == "<SpillDeadLetters.Arn>"
     assert queue["VisibilityTimeout"] >= 6 * properties("DrainFunction")["Timeout"]
     assert queue["VisibilityTimeout"] * queue["RedrivePolicy"]["maxReceiveCount"] > 7 * 24 * 3600
-    # What the function takes for the limit of a message.
+    # What the function takes for the limit of a message. A dead letter is as large.
     assert queue["MaximumMessageSize"] == 1024 * 1024
+    assert properties("SpillDeadLetters")["MaximumMessageSize"] == queue["MaximumMessageSize"]
 
 
 def test_the_drain_takes_from_the_queue_and_keeps_there_what_it_cannot_file():
@@ -509,20 +578,12 @@ def test_the_notifiers_role_may_read_what_rings_mark_it_and_tell_and_nothing_els
         {"Action": ["xray:PutTraceSegments", "xray:PutTelemetryRecords"], "Resource": "*"},
     ]
     assert all(each["Effect"] == "Allow" for each in allowed)
-    keys = [each for each in statements("NotifyRole", KmsKeyArn=KEY) if "kms:" in str(each["Action"])]
-    assert [(each["Action"], each["Resource"], each["Condition"]) for each in keys] == [
-        (
-            ["kms:Decrypt", "kms:GenerateDataKey"],
-            KEY,
-            {"StringEquals": {"kms:ViaService": f"{service}.eu-west-1.amazonaws.com"}},
-        )
-        for service in ("s3", "sns")
-    ]
 
 
 def test_messages_about_alerts_are_encrypted_and_sent_over_tls_alone():
     assert properties("AlertTopic")["KmsMasterKeyId"] == "alias/aws/sns"
-    assert properties("AlertTopic", KmsKeyArn=KEY)["KmsMasterKeyId"] == KEY
+    assert properties("AlertTopic", KmsKeyArn=KEY)["KmsMasterKeyId"] == "alias/aws/sns"
+    assert "KmsMasterKeyId" not in properties("AlarmTopic"), "alarms cannot publish with SNS's own key"
     (denied,) = properties("AlertTopicPolicy")["PolicyDocument"]["Statement"]
     assert (denied["Effect"], denied["Action"], denied["Condition"]) == ("Deny", "sns:Publish", TLS_ONLY)
 
@@ -535,7 +596,7 @@ def test_buckets_are_private_encrypted_tls_only_and_outlive_the_stack(bucket):
     resource = stack()["Resources"][bucket]
     policy = stack()["Resources"][f"{bucket}Policy"]
     for each in (resource, policy):
-        assert (each["DeletionPolicy"], each["UpdateReplacePolicy"]) == ("Retain", "Retain")
+        assert (each["DeletionPolicy"], each["UpdateReplacePolicy"]) == ("RetainExceptOnCreate", "Retain")
     assert resource["Properties"]["PublicAccessBlockConfiguration"] == PRIVATE
     assert resource["Properties"]["OwnershipControls"] == {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]}
     assert encryption(bucket) == {"ServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}
@@ -691,6 +752,76 @@ def test_results_lie_outside_the_lake_encrypted_and_expire():
     assert locked["ResultConfiguration"]["EncryptionConfiguration"] == {"EncryptionOption": "SSE_KMS", "KmsKey": KEY}
     (rule,) = properties("ResultsBucket")["LifecycleConfiguration"]["Rules"]
     assert rule["Status"] == "Enabled" and 1 <= rule["ExpirationInDays"] <= 31
+
+
+def analyst(**parameters):
+    statements = properties("AnalystPolicy", **parameters)["PolicyDocument"]["Statement"]
+    assert all(each["Effect"] == "Allow" for each in statements)
+    return {each["Sid"]: without("Sid", without("Effect", each)) for each in statements}
+
+
+def test_an_analyst_may_use_the_console_and_the_lake_alone():
+    allowed = analyst(ExistingBucket="my-lake", LakePrefix="logs/")
+    listed = lambda action: {action} if isinstance(action, str) else set(action)
+    actions = {sid: listed(each["Action"]) for sid, each in allowed.items()}
+    everything = set().union(*actions.values())
+    assert not any("*" in action for action in everything)
+    # AWS's example policy for running queries in one workgroup, without what changes or deletes.
+    assert everything >= {
+        f"athena:{name}"
+        for name in """ListEngineVersions ListWorkGroups ListDataCatalogs ListDatabases GetDatabase ListTableMetadata
+        GetTableMetadata GetWorkGroup BatchGetQueryExecution GetQueryExecution ListQueryExecutions StartQueryExecution
+        StopQueryExecution GetQueryResults GetQueryResultsStream CreateNamedQuery GetNamedQuery BatchGetNamedQuery
+        ListNamedQueries GetPreparedStatement ListPreparedStatements""".split()
+    }
+    changing = re.compile(r":(Delete|Update|Put|Create|Restore|Abort)")
+    assert {each for each in everything if changing.search(each)} == {
+        "athena:CreateNamedQuery",
+        "s3:PutObject",
+        "s3:AbortMultipartUpload",
+    }
+    anywhere = [sid for sid, each in allowed.items() if each["Resource"] == "*"]
+    assert anywhere == ["FindTheWorkGroup"] and all(":List" in action for action in actions["FindTheWorkGroup"])
+    account = "eu-west-1:111122223333"
+    assert allowed["RunQueries"]["Resource"] == f"arn:aws:athena:{account}:workgroup/<WorkGroup>"
+    assert allowed["ReadTables"]["Resource"] == [
+        f"arn:aws:glue:{account}:catalog",
+        f"arn:aws:glue:{account}:database/<Database>",
+        f"arn:aws:glue:{account}:table/<Database>/*",
+    ]
+    assert allowed["ReadRecords"] == {"Action": "s3:GetObject", "Resource": "arn:aws:s3:::my-lake/logs/*"}
+    assert allowed["ListRecords"] == {
+        "Action": "s3:ListBucket",
+        "Resource": "arn:aws:s3:::my-lake",
+        "Condition": {"StringLike": {"s3:prefix": "logs/*"}},
+    }
+    for sid in ("ListResults", "WriteResults"):
+        assert allowed[sid]["Resource"].startswith("<ResultsBucket.Arn>")
+    assert [sid for sid, each in allowed.items() if "s3:PutObject" in each["Action"]] == ["WriteResults"]
+
+
+def test_an_analyst_may_use_the_key_through_s3():
+    assert "UseKey" not in analyst()
+    assert analyst(KmsKeyArn=KEY)["UseKey"] == {
+        "Action": ["kms:Decrypt", "kms:GenerateDataKey"],
+        "Resource": KEY,
+        "Condition": {"StringEquals": {"kms:ViaService": "s3.eu-west-1.amazonaws.com"}},
+    }
+
+
+def test_the_page_for_analysts_names_the_outputs_and_no_policy_of_its_own():
+    page = (ROOT / "docs/query.md").read_text()
+    section = re.search(r"^## Who may query\n(.*?)^## ", page, re.M | re.S)[1]
+    named = {"AnalystPolicy", "WorkGroup", "Database", "Bucket", "ResultsLocation"}
+    assert set(re.findall(r"output `(\w+)`", section)) == named
+    outputs = {name: output["Value"] for name, output in stack()["Outputs"].items()}
+    assert outputs["ResultsLocation"] == "s3://<ResultsBucket>/"
+    assert (outputs["WorkGroup"], outputs["Database"], outputs["AnalystPolicy"]) == (
+        "<WorkGroup>",
+        "<Database>",
+        "<AnalystPolicy>",
+    )
+    assert '"Statement"' not in page
 
 
 def test_the_first_questions_of_an_analyst_are_saved():
@@ -858,3 +989,54 @@ def test_outputs_say_what_to_paste_into_tracebit_and_where_to_look(parameters):
     assert outputs["Bucket"] == parameters.get("ExistingBucket", "<LakeBucket>")
     consoles = [value for name, value in outputs.items() if name.endswith("Console")]
     assert len(consoles) == 5 and all(value.startswith("https://console.aws.amazon.com/") for value in consoles)
+
+
+def test_outputs_that_other_stacks_need_are_exported():
+    exports = {name: each["Export"]["Name"] for name, each in stack()["Outputs"].items() if "Export" in each}
+    names = ["Bucket", "WorkGroup", "Database", "ResultsLocation", "AnalystPolicy", "AlertTopic", "AlarmTopic"]
+    assert exports == {name: f"lake-{name}" for name in names}
+    page = (ROOT / "docs/deploy.md").read_text()
+    section = re.search(r"^### For other stacks\n(.*?)^### ", page, re.M | re.S)[1]
+    assert set(re.findall(r"`(\w+)`", section)) == exports.keys()
+
+
+def test_outputs_lead_to_each_functions_log_and_to_each_queue():
+    outputs = {name: output["Value"] for name, output in stack()["Outputs"].items()}
+    tail = "aws logs tail {} --region eu-west-1 --follow"
+    assert {name: value for name, value in outputs.items() if name.endswith("LogCommand")} == {
+        "LogCommand": tail.format("<WebhookLogs>"),
+        "DrainLogCommand": tail.format("<DrainLogs>"),
+        "NotifyLogCommand": tail.format("<NotifyLogs>"),
+    }
+    for queue in of_type("AWS::SQS::Queue"):
+        assert outputs[queue] == f"<{queue}>"
+
+
+def test_the_runbook_names_outputs_that_exist():
+    page = (ROOT / "docs/operate.md").read_text()
+    words = r"`((?:\w+Command|\w+Console|(?:Spill|Notify)(?:Queue|DeadLetters)|WebhookUrl|WhoIsTold|\w+Topic))`"
+    named = set(re.findall(words, page))
+    assert named >= {"SecretCommand", "DrainLogCommand", "NotifyLogCommand", "SpillDeadLetters", "NotifyDeadLetters"}
+    assert named <= stack(**HTTP_API)["Outputs"].keys()
+    assert "/aws/lambda/" not in page
+
+
+@pytest.mark.parametrize(
+    ("partition", "region", "host"),
+    [
+        ("aws-us-gov", "us-gov-west-1", "console.amazonaws-us-gov.com"),
+        ("aws-cn", "cn-north-1", "console.amazonaws.cn"),
+    ],
+)
+def test_links_and_names_are_those_of_the_partition(partition, region, host):
+    place = {"AWS::Partition": partition, "AWS::Region": region, "AWS::URLSuffix": f"{partition}.example"}
+    keys = dict.fromkeys(KEYS, KEY.replace(":aws:", f":{partition}:"))
+    there = stack(place, **HTTP_API, **keys, ExistingBucket="my-lake")
+    outputs = {name: output["Value"] for name, output in there["Outputs"].items()}
+    for name, value in outputs.items():
+        if name.endswith("Console"):
+            assert value.startswith(f"https://{host}/") and f"region={region}" in value, name
+    text = json.dumps(there)
+    assert "arn:aws:" not in text and "amazonaws.com/" not in text.replace(f"https://{host}", "")
+    services = set(re.findall(r'"kms:ViaService": "(.*?)"', text))
+    assert services == {f"{name}.{region}.{partition}.example" for name in ("s3", "secretsmanager", "sns", "sqs")}
