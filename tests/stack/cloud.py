@@ -204,18 +204,23 @@ class Cloud:
         for name, packed in zips.items():
             self.client("s3").put_object(Bucket=PACKAGES, Key=f"{name}.zip", Body=packed)
 
-    def deploy(self, **parameters):
-        """A new stack of template.yaml, deployed to its end, whatever that is."""
+    def deploy(self, after=None, **parameters):
+        """A new stack of template.yaml, deployed to its end, whatever that is.
+
+        `after` names resources that must be created after others, where AWS may take any order."""
         self.stacks += 1
         name = f"lake-{self.stacks}"
         # The database's name belongs to the account, so that two stacks cannot share it.
         parameters = {"DatabaseName": name.replace("-", "_"), **parameters}
-        self.client("cloudformation").create_stack(StackName=name, **self.request(parameters))
+        self.client("cloudformation").create_stack(StackName=name, **self.request(parameters, after=after))
         return Stack(self, name, parameters).settled()
 
-    def request(self, parameters, version=1):
+    def request(self, parameters, version=1, after=None):
         """What a deployment sends to CloudFormation."""
-        template = json.dumps(for_ministack(packaged(version)))
+        template = for_ministack(packaged(version))
+        for resource, others in (after or {}).items():
+            template["Resources"][resource]["DependsOn"] = others
+        template = json.dumps(template)
         # A template this large comes from a bucket.
         key = f"{hashlib.sha256(template.encode()).hexdigest()}.json"
         self.client("s3").put_object(Bucket=PACKAGES, Key=key, Body=template)

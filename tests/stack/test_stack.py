@@ -25,6 +25,8 @@ DUPLICATE = (200, {"stored": 0, "duplicates": 1, "failures": 0})
 QUEUED = (202, {"queued": True})
 # What outlives the stack, because it may hold records.
 RETAINED = {"LakeBucket", "LakeBucketPolicy", "SpillQueue", "SpillDeadLetters", "ResultsBucket", "ResultsBucketPolicy"}
+# What signs the deliveries that wait in the queue.
+RETAINED |= {"SharedSecret"}
 
 
 def deployed(cloud, **parameters):
@@ -133,6 +135,18 @@ def test_a_bucket_that_does_not_exist_fails_the_deployment(cloud):
     assert "NoSuchBucket" in stack.events("CREATE_FAILED")["ExistingBucketCheck"]
 
 
+def test_a_failed_first_deployment_leaves_no_bucket(cloud):
+    buckets = lambda: {bucket["Name"] for bucket in cloud.client("s3").list_buckets()["Buckets"]}
+    before = buckets()
+    # Somebody else has the name of the database.
+    cloud.client("glue").create_database(DatabaseInput={"Name": "taken"})
+    stack = cloud.deploy(after={"Database": ["LakeBucket", "ResultsBucket"]}, DatabaseName="taken")
+    assert stack.status == "ROLLBACK_COMPLETE"
+    assert set(stack.events("CREATE_FAILED")) == {"Database"}
+    assert {"LakeBucket", "ResultsBucket"} <= stack.events("CREATE_COMPLETE").keys()
+    assert buckets() == before
+
+
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
@@ -175,7 +189,6 @@ def test_the_records_outlive_the_stack_and_a_new_stack_takes_them_over(stack, cl
         assert not exists("lambda", "get_function", FunctionName=ids[name]), name
     for name in ["WebhookRole", "DrainRole", "NotifyRole"]:
         assert not exists("iam", "get_role", RoleName=ids[name]), name
-    assert not exists("secretsmanager", "get_secret_value", SecretId=ids["SharedSecret"])
     assert not exists("sns", "get_topic_attributes", TopicArn=ids["AlertTopic"])
     for name in ["SpillQueue", "SpillDeadLetters"]:
         assert exists("sqs", "get_queue_attributes", QueueUrl=ids[name]), name
