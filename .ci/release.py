@@ -1,4 +1,5 @@
-"""Packs a release: tracebit-lake-VERSION.zip, from the functions' zips and the command-line tools that `.ci/release` built.
+"""Packs a release, tracebit-lake-VERSION.zip, from the functions' zips and the command-line tools that `.ci/release`
+built.
 
     release.py FOLDER FUNCTIONS ARCHITECTURE...
 
@@ -48,9 +49,10 @@ class Package:
     """A package whose code is in one of the programs."""
 
     def __init__(self, metadata, checksum):
+        assert metadata["license"], f"{metadata['name']} names no licence"
         self.name, self.version = metadata["name"], metadata["version"]
         # Old packages write a slash for OR.
-        self.licence = metadata["license"].replace("/", " OR ") if metadata["license"] else None
+        self.licence = metadata["license"].replace("/", " OR ")
         self.folder = pathlib.Path(metadata["manifest_path"]).parent
         self.repository = metadata["repository"]
         self.authors = metadata["authors"]
@@ -117,7 +119,8 @@ def sbom(packages, edges, version):
         bom.components.add(components[package.id])
     for package, needed in edges.items():
         bom.register_dependency(components[package], [components[each] for each in needed])
-    release = Component(name="tracebit-lake-release", version=version, type=ComponentType.APPLICATION, bom_ref="release")
+    kind = ComponentType.APPLICATION
+    release = Component(name="tracebit-lake-release", version=version, type=kind, bom_ref="release")
     bom.metadata.component = release
     bom.register_dependency(release, [component for component in components.values() if component.name in SHIPPED])
     bom.metadata.timestamp = datetime.datetime.fromtimestamp(EPOCH, datetime.timezone.utc)
@@ -129,15 +132,17 @@ def sbom(packages, edges, version):
 
 def licences(packages):
     """One page with every licence text, each with the packages that it is of."""
-    packages = sorted((each for each in packages.values() if not each.is_ours), key=lambda each: (each.name, each.version))
+    packages = [package for package in packages.values() if not package.is_ours]
+    packages.sort(key=lambda package: (package.name, package.version))
     owners = {}
     for package in packages:
         texts = list(package.texts().values()) or [standard_text(package)]
         for text in texts:
-            owners.setdefault("\n".join(line.rstrip() for line in text.strip().splitlines()), []).append(package)
+            text = "\n".join(line.rstrip() for line in text.strip().splitlines())
+            owners.setdefault(text, []).append(package)
     lines = [
-        "The programs of tracebit-lake contain code of these packages, and of Rust's standard library, whose licence is",
-        "MIT OR Apache-2.0. The texts follow the list.",
+        "The programs of tracebit-lake contain code of these packages, and of Rust's standard library, whose",
+        "licence is MIT OR Apache-2.0. The texts follow the list.",
         "",
         *(f"{package.name} {package.version}: {package.licence}" for package in packages),
     ]
