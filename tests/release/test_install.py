@@ -7,6 +7,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -66,7 +67,10 @@ def without_the_emulators_faults(folder):
 
 def unpacked(folder):
     """The folder that a release unpacks to."""
-    subprocess.run(["unzip", "-q", RELEASE, "-d", folder], check=True)
+    if shutil.which("unzip"):
+        subprocess.run(["unzip", "-q", RELEASE, "-d", folder], check=True)
+    else:
+        shutil.unpack_archive(RELEASE, folder)
     without_the_emulators_faults(folder / RELEASE.stem)
     return folder / RELEASE.stem
 
