@@ -1,17 +1,21 @@
 //! The steps between the request and the store, in bytes of payload a second, beside SHA-256 alone: `cargo bench --bench
-//! pipeline`. Payloads are alerts, a line each: one of 2 KB, 64 KB of them, and the 6 MB that a function URL takes.
+//! pipeline`. Payloads are alerts, a line each: one of 2 KB, 64 KB of them, and the 6 MB that a function URL takes. Then the
+//! notifier's part: from S3's event and the object to the messages and events, in records a second.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a benchmark stops where it is broken")]
 
 use std::{io::Write as _, sync::LazyLock};
 
 use chrono::{DateTime, Utc};
-use divan::{Bencher, black_box, counter::BytesCount};
+use divan::{
+    Bencher, black_box,
+    counter::{BytesCount, ItemsCount},
+};
 use flate2::{Compression, write::GzEncoder};
 use sha2::{Digest as _, Sha256};
 use tracebit_lake::{
-    Batch, ContentEncoding, Prefix, ReceiveContext, Schemas, Secret, Signature, Source, Verified, decode, elements,
-    probe, verify,
+    Batch, ContentEncoding, Prefix, Preview, ReceiveContext, Schemas, Secret, Signature, Source, Verified, decode,
+    elements, probe, verify,
 };
 
 const SIZES: [usize; 3] = [2_000, 64_000, 6_000_000];
@@ -85,6 +89,25 @@ fn verify_validate_record(bencher: Bencher<'_, '_>, bytes: usize) {
         let payload = decode(delivery.verified(), ContentEncoding::None, usize::MAX).unwrap();
         bodies(&payload)
     });
+}
+
+/// What is ours of the notifier. An object holds one record, or 500 if a payload has more of one hour.
+#[divan::bench(args = [1, 500])]
+fn notify(bencher: Bencher<'_, '_>, records: usize) {
+    let logs = alerts(0).repeat(records);
+    let context = ReceiveContext { received: DateTime::<Utc>::UNIX_EPOCH, source: &SOURCE };
+    let batch = Batch::build(elements(&logs, probe), &SCHEMAS, context);
+    let prefix = Prefix::default();
+    let object = batch.objects(&prefix).next().unwrap();
+    let body = object.body().repeat(records);
+    let message = serde_json::json!({
+        "source": "aws.s3", "detail-type": "Object Created",
+        "detail": {"bucket": {"name": "lake"}, "object": {"key": object.key, "size": body.len()}},
+    });
+    let message = message.to_string();
+    let preview = || Preview::of(black_box(&message), black_box(&body), "lake", Some("us-east-1"), &SCHEMAS).unwrap();
+    assert_eq!(preview().messages.len(), records);
+    bencher.counter(ItemsCount::new(records)).bench(preview);
 }
 
 /// A body with its signature.

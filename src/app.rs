@@ -1,6 +1,9 @@
 //! The application: built once at INIT, it turns each delivery into an [`Ingested`]. It knows nothing of HTTP or SQS.
 
-use std::{fmt, time::Instant};
+use std::{
+    fmt,
+    time::{Instant, SystemTime},
+};
 
 use aws_config::SdkConfig;
 use futures_util::StreamExt as _;
@@ -92,6 +95,18 @@ impl App {
     #[must_use]
     pub fn without_queue(self) -> Self {
         Self { queue: None, ..self }
+    }
+
+    /// The same application with other schemas than those that are embedded: tests use it as an earlier release.
+    #[must_use]
+    pub fn with_schemas(self, schemas: Schemas) -> Self {
+        Self { schemas, ..self }
+    }
+
+    /// The same application with another clock for the age of its secrets: tests use it to let a day pass.
+    #[must_use]
+    pub fn with_clock(self, clock: fn() -> SystemTime) -> Self {
+        Self { secrets: self.secrets.with_clock(clock), ..self }
     }
 
     /// The log types that it knows.

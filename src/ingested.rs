@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use crate::{
     auth::{SecretError, SignatureError},
-    lake::{Contents, PutOutcome, StoreError, Stored, Table},
+    lake::{PutOutcome, PutResult, StoreError, Summary, Table},
     queue::QueueError,
     schema::{Schema, Tally},
 };
@@ -101,8 +101,8 @@ impl<'s> PayloadReport<'s> {
     ///
     /// # Errors
     /// The error of an object that is not.
-    pub fn count(&mut self, stored: Stored<'s>) -> Result<(), StoreError> {
-        let Stored { key, contents: Contents { table, count, tally }, result } = stored;
+    pub fn count(&mut self, put: PutResult<'s>) -> Result<(), StoreError> {
+        let PutResult { key, summary: Summary { table, count, tally }, result } = put;
         let outcome = result?;
         if self.keys.len() < MAX_KEYS {
             self.keys.push(key);

@@ -57,10 +57,10 @@ pub use delivery::{ContentEncoding, Delivery, Header};
 pub use ingested::{Ingested, LogTypeReport, Outcome, PayloadReport};
 pub use invocation::Invocation;
 pub use lake::{
-    BadPrefix, Batch, Contents, FAILURES_TABLE, Failure, Object, Partition, Prefix, PutOutcome, RECORDS_PER_OBJECT,
-    ReceiveContext, Source, Store, StoreError, Stored, Table,
+    BadPrefix, Batch, FAILURES_TABLE, Failure, Object, Partition, Prefix, PutOutcome, PutResult, RECORDS_PER_OBJECT,
+    ReceiveContext, Source, Store, StoreError, Summary, Table,
 };
-pub use notify::{Notifier, NotifyConfig, Severity};
+pub use notify::{Notifier, NotifyConfig, Preview, Severity};
 pub use payload::{DecodeError, Elements, Probe, decode, elements};
 pub use queue::{Envelope, NotAnEnvelope, QueueError, SpillQueue, SqsBatchResponse, SqsEvent, SqsMessage};
 pub use redacted::Redacted;

@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, fs, path::Path};
 
 use serde_json::Value;
 use tracebit_lake::{
-    Batch, Contents, Counted, PayloadReport, Prefix, PutOutcome, ReceiveContext, Schemas, Source, Stored, Table,
+    Batch, Counted, PayloadReport, Prefix, PutOutcome, PutResult, ReceiveContext, Schemas, Source, Summary, Table,
     elements, parse_time, probe,
 };
 
@@ -71,9 +71,9 @@ fn metrics(payload: &str, schemas: &Schemas) -> BTreeMap<String, u64> {
     let batch = Batch::build(elements(payload.as_bytes(), probe), schemas, context);
     let mut report = PayloadReport::new(payload.len(), false);
     for object in batch.objects(&Prefix::default()) {
-        let Contents { table, count, tally } = object.contents;
-        let contents = Contents { table, count, tally };
-        report.count(Stored { key: object.key, contents, result: Ok(PutOutcome::Created) }).unwrap();
+        let Summary { table, count, tally } = object.summary;
+        let summary = Summary { table, count, tally };
+        report.count(PutResult { key: object.key, summary, result: Ok(PutOutcome::Created) }).unwrap();
     }
     let mut metrics = BTreeMap::new();
     for (log_type, of_type) in &report.log_types {

@@ -27,7 +27,7 @@ fuzz_target!(|text: &[u8]| {
     let batch = Batch::build(elements(array.as_bytes(), probe), &SCHEMAS, context);
     let prefix = Prefix::default();
     let [object] = batch.objects(&prefix).collect::<Vec<_>>().try_into().unwrap();
-    assert!(matches!(object.contents.table, Table::LogType(_)), "{array}");
+    assert!(matches!(object.summary.table, Table::LogType(_)), "{array}");
     let lines = object.body();
     let line = str::from_utf8(&lines).unwrap().strip_suffix('\n').unwrap();
     assert!(!line.contains(['\n', '\r']));

@@ -58,6 +58,7 @@ enum Kind {
 struct Managed {
     client: Client,
     arn: String,
+    clock: fn() -> SystemTime,
     rotation: Mutex<Rotation>,
 }
 
@@ -69,8 +70,17 @@ impl Secrets {
             SecretSource::Fixed(secret) => Kind::Fixed(secret),
             SecretSource::SecretsManager { arn } => {
                 let config = Builder::from(sdk).retry_partition(aws::retry_partition()).build();
-                Kind::Managed(Managed { client: Client::from_conf(config), arn, rotation: Mutex::default() })
+                let client = Client::from_conf(config);
+                Kind::Managed(Managed { client, arn, clock: SystemTime::now, rotation: Mutex::default() })
             }
+        })
+    }
+
+    /// The same secrets, whose age this clock tells.
+    pub(crate) fn with_clock(self, clock: fn() -> SystemTime) -> Self {
+        Self(match self.0 {
+            Kind::Managed(managed) => Kind::Managed(Managed { clock, ..managed }),
+            fixed @ Kind::Fixed(_) => fixed,
         })
     }
 
@@ -82,7 +92,7 @@ impl Secrets {
     pub async fn warm(&self, deadline: Deadline) -> Result<(), SecretError> {
         let Kind::Managed(managed) = &self.0 else { return Ok(()) };
         let mut rotation = managed.rotation.lock().await;
-        match managed.fetch(&mut rotation, SystemTime::now(), deadline).await {
+        match managed.fetch(&mut rotation, deadline).await {
             Err(error @ SecretError::Unavailable(_)) => {
                 rotation.forget_failure();
                 tracing::warn!("cannot fetch the shared secret at start-up; the first delivery tries again: {error}");
@@ -141,16 +151,16 @@ impl Managed {
         deadline: Deadline,
     ) -> Result<Option<Authorized<'a>>, SecretError> {
         let mut rotation = deadline.bound(self.rotation.lock()).await.ok_or_else(timed_out)?;
-        let now = SystemTime::now();
+        let now = (self.clock)();
         let check = |rotation: &Rotation| {
             // Not the time above, because a fetch takes time, and secrets from the future count as unknown.
-            let now = SystemTime::now();
+            let now = (self.clock)();
             let body = verify(body, signature, rotation.secrets(now))?;
             Some(Authorized { body, has_stale_secret: rotation.is_stale(now) })
         };
         let must_fetch = rotation.must_fetch(now);
         if must_fetch {
-            self.refresh(&mut rotation, now, deadline).await?;
+            self.refresh(&mut rotation, deadline).await?;
         } else if rotation.secrets(now).is_empty() {
             return Err(SecretError::Unavailable("failed a moment ago".to_owned()));
         }
@@ -161,7 +171,7 @@ impl Managed {
             if !rotation.begin_refetch(now) {
                 return Err(SecretError::Withheld);
             }
-            self.fetch(&mut rotation, now, deadline).await?;
+            self.fetch(&mut rotation, deadline).await?;
             if let Some(authorized) = check(&rotation) {
                 return Ok(Some(authorized));
             }
@@ -174,9 +184,9 @@ impl Managed {
     }
 
     /// Fetches stale secrets. If that fails, known ones stay good for a day.
-    async fn refresh(&self, rotation: &mut Rotation, now: SystemTime, deadline: Deadline) -> Result<(), SecretError> {
-        match self.fetch(rotation, now, deadline).await {
-            Err(error) if rotation.secrets(now).is_empty() => Err(error),
+    async fn refresh(&self, rotation: &mut Rotation, deadline: Deadline) -> Result<(), SecretError> {
+        match self.fetch(rotation, deadline).await {
+            Err(error) if rotation.secrets((self.clock)()).is_empty() => Err(error),
             Err(error) => {
                 tracing::error!("cannot fetch the shared secret; the one that is known stays in use: {error}");
                 Ok(())
@@ -185,7 +195,7 @@ impl Managed {
         }
     }
 
-    async fn fetch(&self, rotation: &mut Rotation, now: SystemTime, deadline: Deadline) -> Result<(), SecretError> {
+    async fn fetch(&self, rotation: &mut Rotation, deadline: Deadline) -> Result<(), SecretError> {
         // One call after the other on one connection, because a second connection would cost a start another handshake.
         let current = self.version("AWSCURRENT", deadline).await;
         let previous = match current {
@@ -193,8 +203,7 @@ impl Managed {
             Version::Missing(_) | Version::Unavailable(_) => Version::Missing(String::new()),
         };
         // The pause after a failure begins when the call ends.
-        let waited = now.elapsed().unwrap_or_default();
-        rotation.update(current, previous, now + waited)
+        rotation.update(current, previous, (self.clock)())
     }
 
     /// The version with this staging label.

@@ -44,11 +44,11 @@ struct Record<'s, 't> {
     partition: Partition,
     time: DateTime<Utc>,
     id: RowId,
-    content: Content<'s, 't>,
+    parts: Parts<'s, 't>,
 }
 
 #[derive(Debug)]
-enum Content<'s, 't> {
+enum Parts<'s, 't> {
     Log {
         /// The log as it was sent, but for lone surrogates.
         text: Redacted<Cow<'t, [u8]>>,
@@ -69,14 +69,14 @@ pub struct Object<'b, 's, 't> {
     /// Its key in the bucket.
     pub key: String,
     /// What metrics and the response say about it.
-    pub contents: Contents<'s>,
+    pub summary: Summary<'s>,
     context: ReceiveContext<'s>,
     records: &'b [Record<'s, 't>],
 }
 
-/// What is in an object.
+/// What metrics and the response say about an object.
 #[derive(Debug)]
-pub struct Contents<'s> {
+pub struct Summary<'s> {
     /// The table of its records.
     pub table: Table<'s>,
     /// How many logs it holds, or how many elements its classification failures stand for.
@@ -117,9 +117,9 @@ impl<'s, 't> Batch<'s, 't> {
 
     /// The violations of what fits no schema, each with the number of elements that have it.
     pub fn failures(&self) -> impl Iterator<Item = (&str, usize)> {
-        self.records.iter().filter_map(|record| match &record.content {
-            Content::Failure { failure, count } => Some((failure.error.as_str(), *count)),
-            Content::Log { .. } => None,
+        self.records.iter().filter_map(|record| match &record.parts {
+            Parts::Failure { failure, count } => Some((failure.error.as_str(), *count)),
+            Parts::Log { .. } => None,
         })
     }
 
@@ -138,7 +138,7 @@ impl<'s, 't> Batch<'s, 't> {
         let time = records.iter().map(|record| record.time).min().unwrap_or(first.time);
         Some(Object {
             key: first.table.key(prefix, first.partition, time, id),
-            contents: Contents::of(first.table, records),
+            summary: Summary::of(first.table, records),
             context: self.context,
             records,
         })
@@ -163,29 +163,29 @@ impl Object<'_, '_, '_> {
     pub fn body(&self) -> Vec<u8> {
         let mut lines = Vec::new();
         for record in self.records {
-            match &record.content {
-                Content::Log { text, standard_fields, .. } => push_log(&mut lines, text, standard_fields),
-                Content::Failure { failure, .. } => push_failure(&mut lines, failure, record.id, self.context),
+            match &record.parts {
+                Parts::Log { text, standard_fields, .. } => push_log(&mut lines, text, standard_fields),
+                Parts::Failure { failure, .. } => push_failure(&mut lines, failure, record.id, self.context),
             }
         }
         lines
     }
 }
 
-impl<'s> Contents<'s> {
+impl<'s> Summary<'s> {
     fn of(table: Table<'s>, records: &[Record<'s, '_>]) -> Self {
-        let mut contents = Self { table, count: 0, tally: Tally::default() };
+        let mut summary = Self { table, count: 0, tally: Tally::default() };
         for record in records {
-            match (&record.content, table) {
-                (Content::Log { slots, .. }, Table::LogType(schema)) => {
-                    contents.count += 1;
-                    contents.tally.add(&schema.metrics, slots);
+            match (&record.parts, table) {
+                (Parts::Log { slots, .. }, Table::LogType(schema)) => {
+                    summary.count += 1;
+                    summary.tally.add(&schema.metrics, slots);
                 }
-                (Content::Log { .. }, Table::Failures) => {}
-                (Content::Failure { count, .. }, _) => contents.count += count,
+                (Parts::Log { .. }, Table::Failures) => {}
+                (Parts::Failure { count, .. }, _) => summary.count += count,
             }
         }
-        contents
+        summary
     }
 }
 
@@ -216,17 +216,17 @@ impl<'s, 't> BatchBuilder<'s, 't> {
     }
 
     /// What is kept of a log that was sent as `element`.
-    fn kept(&self, log: &Log<'s, '_>, element: &'t [u8], replaced: Option<Vec<u8>>) -> Content<'s, 't> {
-        Content::Log {
+    fn kept(&self, log: &Log<'s, '_>, element: &'t [u8], replaced: Option<Vec<u8>>) -> Parts<'s, 't> {
+        Parts::Log {
             text: Redacted(replaced.map_or(Cow::Borrowed(element), Cow::Owned)),
             standard_fields: Redacted(standard_fields(log, self.context).into_boxed_slice()),
             slots: Slots::of(log),
         }
     }
 
-    fn push(&mut self, table: Table<'s>, time: DateTime<Utc>, id: RowId, content: Content<'s, 't>) {
+    fn push(&mut self, table: Table<'s>, time: DateTime<Utc>, id: RowId, parts: Parts<'s, 't>) {
         let partition = table.partition(time, self.context.received);
-        self.records.push(Record { table, partition, time, id, content });
+        self.records.push(Record { table, partition, time, id, parts });
     }
 
     fn failure(&mut self, failure: Failure<'s, 't>) {
@@ -246,8 +246,8 @@ impl<'s, 't> BatchBuilder<'s, 't> {
     /// A record that stands for `count` elements.
     fn failure_record(&mut self, failure: Failure<'s, 't>, count: usize) {
         let id = failure.row_id();
-        let content = Content::Failure { failure: Box::new(failure), count };
-        self.push(Table::Failures, self.context.received, id, content);
+        let parts = Parts::Failure { failure: Box::new(failure), count };
+        self.push(Table::Failures, self.context.received, id, parts);
     }
 
     fn finish(mut self) -> Batch<'s, 't> {
@@ -264,8 +264,8 @@ impl<'s, 't> BatchBuilder<'s, 't> {
         let mut repeats = 0;
         self.records.dedup_by(|repeated, first| {
             let is_repeated = (repeated.place(), repeated.id) == (first.place(), first.id);
-            match (&repeated.content, &mut first.content) {
-                (Content::Failure { count: more, .. }, Content::Failure { count, .. }) if is_repeated => *count += more,
+            match (&repeated.parts, &mut first.parts) {
+                (Parts::Failure { count: more, .. }, Parts::Failure { count, .. }) if is_repeated => *count += more,
                 _ => repeats += usize::from(is_repeated),
             }
             is_repeated

@@ -27,7 +27,7 @@ fn keys(payload: &str) -> BTreeSet<String> {
 }
 
 fn counts(payload: &str) -> Vec<usize> {
-    objects(&batch(payload)).iter().map(|object| object.contents.count).collect()
+    objects(&batch(payload)).iter().map(|object| object.summary.count).collect()
 }
 
 fn health_check(timestamp: &str, subtype: &str) -> String {
@@ -49,7 +49,7 @@ fn the_key_of_a_log_has_its_row_id() {
     let [object] = &objects(&batch)[..] else { panic!("{batch:?}") };
     let id = lines(object)[0]["p_row_id"].as_str().unwrap().to_owned();
     assert_eq!(object.key, format!("tracebit_healthcheck/day=2026-11-22/hour=09/20261122T091011Z-{id}.json"));
-    assert_eq!((object.contents.table.name(), object.contents.count), ("tracebit_healthcheck", 1));
+    assert_eq!((object.summary.table.name(), object.summary.count), ("tracebit_healthcheck", 1));
 }
 
 #[test]
@@ -104,7 +104,7 @@ fn a_failure_is_filed_under_the_hour_of_its_receipt() {
         .map(|failure| {
             let key = "classification_failures/day=2026-11-22/hour=10/20261122T100000Z-";
             assert!(failure.key.starts_with(key), "{}", failure.key);
-            assert_eq!(failure.contents.count, 1);
+            assert_eq!(failure.summary.count, 1);
             lines(failure).remove(0)
         })
         .collect();
@@ -126,7 +126,7 @@ fn a_flood_of_failures_is_kept_in_bounded_space() {
     let payload = format!("[{}]", elements.join(","));
     let batch = batch(&payload);
     let objects = objects(&batch);
-    assert_eq!(objects.iter().map(|object| object.contents.count).sum::<usize>(), elements.len());
+    assert_eq!(objects.iter().map(|object| object.summary.count).sum::<usize>(), elements.len());
     let records: Vec<_> = objects.iter().flat_map(lines).collect();
     assert_eq!(records.len(), MAX_FAILURE_RECORDS + 1);
     let rest = elements.len() - MAX_FAILURE_RECORDS;

@@ -5,7 +5,7 @@ mod record;
 mod store;
 mod table;
 
-pub use batch::{Batch, Contents, Object, RECORDS_PER_OBJECT};
+pub use batch::{Batch, Object, RECORDS_PER_OBJECT, Summary};
 pub use record::{Failure, ReceiveContext, Source};
-pub use store::{PutOutcome, Store, StoreError, Stored};
+pub use store::{PutOutcome, PutResult, Store, StoreError};
 pub use table::{BadPrefix, FAILURES_TABLE, Partition, Prefix, Table};

@@ -18,7 +18,7 @@ use futures_util::{
     stream::{self, BoxStream},
 };
 
-use super::batch::{Contents, Object};
+use super::batch::{Object, Summary};
 use crate::{
     aws::{self, Attempts},
     deadline::{CallPolicy, Deadline},
@@ -52,11 +52,11 @@ pub enum StoreError {
 
 /// What became of one object.
 #[derive(Debug)]
-pub struct Stored<'s> {
+pub struct PutResult<'s> {
     /// The object's key.
     pub key: String,
     /// What is in the object.
-    pub contents: Contents<'s>,
+    pub summary: Summary<'s>,
     /// Whether it is in the bucket now.
     pub result: Result<PutOutcome, StoreError>,
 }
@@ -110,18 +110,18 @@ impl Store {
         &'b self,
         objects: impl Iterator<Item = Object<'b, 's, 't>> + Send + 'b,
         deadline: Deadline,
-    ) -> BoxStream<'b, Stored<'s>> {
+    ) -> BoxStream<'b, PutResult<'s>> {
         // Boxed, because the compiler cannot tell outside of here that the stream is `Send`.
         stream::iter(objects.map(move |object| self.put(object, deadline))).buffered(CONCURRENCY).boxed()
     }
 
-    async fn put<'s>(&self, object: Object<'_, 's, '_>, deadline: Deadline) -> Stored<'s> {
+    async fn put<'s>(&self, object: Object<'_, 's, '_>, deadline: Deadline) -> PutResult<'s> {
         let result = if deadline.left().is_zero() {
             Err(StoreError::TimedOut(Attempts::default().timed_out()))
         } else {
             self.create(&object.key, object.body(), deadline).await
         };
-        Stored { key: object.key, contents: object.contents, result }
+        PutResult { key: object.key, summary: object.summary, result }
     }
 
     async fn create(&self, key: &str, body: Vec<u8>, deadline: Deadline) -> Result<PutOutcome, StoreError> {

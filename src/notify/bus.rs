@@ -70,6 +70,11 @@ impl Entry {
         Self { detail: Redacted(detail.to_string()), ..whole }
     }
 
+    /// The event itself.
+    pub(super) fn into_detail(self) -> Redacted<String> {
+        self.detail
+    }
+
     /// The size as EventBridge counts it.
     fn size(&self) -> usize {
         SOURCE.len() + self.detail_type.len() + self.detail.len()

@@ -7,7 +7,7 @@ use crate::{
 };
 
 /// The severity from which an alert rings if `NOTIFY_SEVERITY` is not set.
-const DEFAULT_SEVERITY: Severity = Severity::Medium;
+pub(super) const DEFAULT_SEVERITY: Severity = Severity::Medium;
 
 /// The configuration, checked.
 #[derive(Debug, Clone)]

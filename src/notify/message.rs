@@ -21,17 +21,17 @@ const MAX_FACT: usize = 200;
 const MAX_EXCERPT: usize = 600;
 /// How much of the target a headline shows.
 const MAX_TARGET: usize = 60;
-/// Amazon Q Developer's limits, in characters.
+/// Bounds of a chat notification, in characters. AWS's guide names no limits of its own.
 const MAX_TITLE: usize = 250;
 const MAX_DESCRIPTION: usize = 8000;
 
 /// The first message of an alert on a day.
 #[derive(Debug)]
-pub(super) struct First {
+pub struct First {
     /// The subject of the e-mail.
-    pub(super) subject: Redacted<String>,
+    pub subject: Redacted<String>,
     /// The text for each protocol, as JSON.
-    pub(super) message: Redacted<String>,
+    pub message: Redacted<String>,
 }
 
 /// Writes messages. It knows the Region, for the link to Athena's console.

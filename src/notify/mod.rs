@@ -19,6 +19,7 @@
 //! | `message`, `text` | the words for e-mail, chat and SMS, in which nothing of an intruder's text works |
 //! | `sns`, `bus` | the clients of SNS and EventBridge |
 //! | `state` | which alerts have rung today |
+//! | `preview` | all that is published of an object, without a service |
 
 mod alert;
 mod bus;
@@ -28,6 +29,7 @@ mod handler;
 mod json;
 mod message;
 mod notifier;
+mod preview;
 mod reader;
 mod record;
 mod severity;
@@ -37,7 +39,9 @@ mod text;
 
 pub use config::NotifyConfig;
 pub use handler::handle;
+pub use message::First;
 pub use notifier::Notifier;
+pub use preview::Preview;
 pub use severity::Severity;
 
 /// Shows each type that holds something of a record with `Debug`, for the test of what `Debug` may show.

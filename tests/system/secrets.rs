@@ -1,14 +1,19 @@
 //! The secret in Secrets Manager: its rotation, its cache, and outages.
 
-use std::time::{Duration, Instant};
+use std::{
+    env,
+    time::{Duration, Instant, SystemTime},
+};
 
 use futures_util::future::join_all;
+use lambda_runtime::{Error, tracing};
 use tokio::time::{sleep, timeout};
+use tracebit_lake::App;
 use tracebit_lake_harness::{Fault, runtime_api::Response, secrets_manager::SecretsManager};
 
 use crate::support::{
     ALERTS, JSON, SECRET, SIGNATURE, TestLake, alert, alert_with_id, assert_unavailable, counts, invocation_line,
-    output_since, secrets_manager_env, sign_with, start_function, start_s3, values,
+    lake_env, output_since, own_function, secrets_manager_env, sign_with, start_function, start_s3, values,
 };
 
 const ONE: &str = "the-first-of-the-secrets";
@@ -204,6 +209,67 @@ async fn a_refetch_in_an_outage_forgets_no_secret() {
         assert_eq!(deliver(&lake, TWO).await.status, 200, "{fault:?}");
     };
     join_all(OUTAGES.map(outage)).await;
+}
+
+/// The variable with the minutes that have passed since INIT, to the clock of [`function_whose_time_passes`].
+const MINUTES: &str = "MINUTES";
+
+#[tokio::test]
+#[ignore = "it is a function that other tests start"]
+async fn function_whose_time_passes() -> Result<(), Error> {
+    fn clock() -> SystemTime {
+        SystemTime::now() + Duration::from_mins(env::var(MINUTES).unwrap().parse().unwrap())
+    }
+    tracing::init_default_subscriber();
+    own_function::serve_webhook(App::from_env().await?.with_clock(clock)).await
+}
+
+/// A lake whose function has fetched its secret this long ago.
+async fn lake_after(minutes: u64, manager: &SecretsManager) -> TestLake {
+    let (s3, minutes) = (start_s3().await, minutes.to_string());
+    let (s3_endpoint, endpoint) = (s3.endpoint(), manager.endpoint());
+    let env = [&lake_env(&s3_endpoint)[..], &secrets_manager_env(&endpoint), &[(MINUTES, &minutes)]].concat();
+    let function = own_function::start("secrets::function_whose_time_passes", &env).await;
+    TestLake { s3, function }
+}
+
+#[tokio::test]
+async fn in_an_outage_a_known_secret_stays_good_for_a_day() {
+    const STALE: &str = "the one that is known stays in use";
+    for (minutes, is_fresh, is_good) in [(9, true, true), (20, false, true), (1439, false, true), (1441, false, false)]
+    {
+        let manager = SecretsManager::start().await;
+        manager.set(ONE, None);
+        let lake = lake_after(minutes, &manager).await;
+        manager.fail_always(DENIED);
+        let is_stale = u64::from(is_good && !is_fresh);
+        // The second delivery comes within the minute in which the first one has tried to fetch the secret.
+        for tries in [u64::from(!is_fresh), 0] {
+            let (before, requests) = (lake.function.settled_output().await, manager.requests());
+            let answer = deliver_within(DEADLINE, &lake, ONE).await;
+            if is_good {
+                assert_eq!(answer.status, 200, "{minutes} min");
+            } else {
+                assert_unavailable(&answer);
+            }
+            assert_eq!((manager.requests() - requests) as u64, tries, "{minutes} min");
+            let output = output_since(&lake, &before).await;
+            assert_eq!(output.matches(STALE).count() as u64, tries * is_stale, "{minutes} min: {output}");
+            assert_eq!(values(&output, ["StaleSecrets"]), [is_stale], "{minutes} min: {output}");
+        }
+        assert_eq!(lake.keys().len(), usize::from(is_good), "{minutes} min");
+    }
+}
+
+#[tokio::test]
+async fn a_stale_secret_is_fetched_again() {
+    let manager = SecretsManager::start().await;
+    manager.set(ONE, None);
+    let lake = lake_after(20, &manager).await;
+    let at_start = manager.requests();
+    assert_eq!(deliver(&lake, ONE).await.status, 200);
+    assert_eq!(manager.requests() - at_start, 2, "both versions");
+    assert_eq!(values(&lake.function.settled_output().await, ["StaleSecrets"]), [0]);
 }
 
 #[tokio::test]

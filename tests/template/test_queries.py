@@ -203,6 +203,7 @@ def crafted(tmp_path_factory):
     first = alert(1, day(2, 8), "A", "Medium", ip="203.0.113.7", principal="AIDA1")
     second = alert(2, day(2, 9), "A", "High", ip="2001:db8::1", principal="AIDA1")
     other = alert(3, day(1), "B", "Info", ip="198.51.100.9", p_any_emails=["eve@example.com"])
+    other["p_any_trace_ids"] = ["AKIAIOSFODNN7EXAMPLE", "5d3c8a52-0a4e-4a53-9f57-1f6f2a3f9b01"]
     file(folder, "tracebit_alert", day(2, 8), first)
     file(folder, "tracebit_alert", day(2, 9), second)
     # Delivered again, in one payload with a log of the same hour.
@@ -258,6 +259,8 @@ def test_an_alert_is_one_row_however_many_logs_and_deliveries_it_has(crafted):
     [
         ("203.0.113.7", ["message 5", "message 1"]),
         ("eve@example.com", ["message 3"]),
+        ("AKIAIOSFODNN7EXAMPLE", ["message 3"]),
+        ("5d3c8a52-0a4e-4a53-9f57-1f6f2a3f9b01", ["message 3"]),
         ("203.0.113", []),
         ("nobody", []),
     ],

@@ -187,6 +187,10 @@ def errors(finding, version):
     return [error.message for error in jsonschema.Draft202012Validator(schema).iter_errors(finding)]
 
 
+def access_key(log):
+    return ((log.get("canary_credential") or {}).get("aws") or {}).get("access_key_id")
+
+
 def samples():
     """The records of events/, with the indicators that the view reads."""
     for row, path in enumerate(sorted((ROOT / "events/logs").glob("alert-*.json"))):
@@ -200,6 +204,7 @@ def samples():
             "p_any_aws_arns": [PRINCIPAL],
             "p_any_aws_account_ids": ["210987654321"],
             "p_any_aws_instance_ids": ["i-0a1b2c3d4e5f67890"],
+            "p_any_trace_ids": sorted(filter(None, [log["event"]["id"], access_key(log)])),
         }
         yield alert(row, SEEN, log["alert_id"]) | log | {k: v for k, v in indicators.items() if v}
 
@@ -262,8 +267,19 @@ def test_a_finding_says_what_the_record_says(found):
     assert {"name": "p_any_ip_addresses", "type_id": 2, "type": "IP Address", "value": "203.0.113.57"} in finding[
         "observables"
     ]
+    assert of_traces(finding) == [("p_any_trace_ids", "Event ID", sample["event"]["id"])]
+    used = json.loads((ROOT / "events/logs/alert-credential-used.json").read_text())
+    assert of_traces(found[used["alert_id"]]) == [
+        ("p_any_trace_ids", "Event ID", used["event"]["id"]),
+        ("canary_credential.aws.access_key_id", "AWS access key", access_key(used)),
+    ]
     severities = {uid: found[uid]["severity_id"] for uid in ("bare", "Info", "Low", "High", "Critical", "Severe")}
     assert severities == {"bare": 0, "Info": 1, "Low": 2, "High": 4, "Critical": 5, "Severe": 99}
+
+
+def of_traces(finding):
+    traces = [each for each in finding["observables"] if each["type"] in ("Event ID", "AWS access key")]
+    return [(each["name"], each["type"], each["value"]) for each in traces]
 
 
 def test_the_three_lists_of_the_views_columns_agree():

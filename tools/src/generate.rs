@@ -1,7 +1,8 @@
-//! `generate`: writes what follows from the schemas and from the list of samples.
+//! `generate`: writes what follows from the schemas, from the list of samples, and from the notifier.
 
 mod columns;
 mod events;
+mod messages;
 
 use std::{
     fs,
@@ -14,14 +15,14 @@ use comfy_table::{Table, presets::NOTHING};
 
 use crate::project;
 
-/// Write what follows from schemas/ and from events/samples.yml
+/// Write what follows from schemas/, from events/samples.yml and from the notifier
 ///
 /// `events` are the signed events in events/ and the table in events/README.md. `columns` are the Glue tables in
-/// template.yaml and the reference in docs/query.md. A file that has other text keeps it: only the blocks between a line
-/// with `begin` and one with `end` are written.
+/// template.yaml and the reference in docs/query.md. `messages` are those in docs/respond.md. A file that has other text
+/// keeps it: only the blocks between a line with `begin` and one with `end` are written.
 #[derive(Args)]
 pub(crate) struct Options {
-    /// What to write; both unless it is given
+    /// What to write; everything unless it is given
     what: Option<What>,
     /// Write nothing, and fail where a file is out of date
     #[arg(long)]
@@ -35,6 +36,7 @@ pub(crate) struct Options {
 enum What {
     Events,
     Columns,
+    Messages,
 }
 
 /// A file as it should be, named from the project's folder.
@@ -43,13 +45,17 @@ struct File {
     text: String,
 }
 
+/// Makes files from what the project's folder holds.
+type Maker = fn(&Path) -> Result<Vec<File>>;
+
 pub(crate) fn run(options: &Options) -> Result<()> {
     let mut files = Vec::new();
-    if options.what != Some(What::Columns) {
-        files.extend(events::files(&options.project)?);
-    }
-    if options.what != Some(What::Events) {
-        files.extend(columns::files(&options.project)?);
+    let makers: [(What, Maker); 3] =
+        [(What::Events, events::files), (What::Columns, columns::files), (What::Messages, messages::files)];
+    for (what, make) in makers {
+        if options.what.is_none_or(|wanted| wanted == what) {
+            files.extend(make(&options.project)?);
+        }
     }
     let outdated: Vec<_> =
         files.iter().filter(|file| read(&options.project, &file.path).ok().as_ref() != Some(&file.text)).collect();

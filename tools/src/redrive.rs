@@ -182,19 +182,19 @@ async fn redrive(
     for (violation, count) in batch.failures() {
         outcomes.left("still fails", violation, count);
     }
-    let logs = batch.objects(&options.prefix).filter(|object| matches!(object.contents.table, Table::LogType(_)));
+    let logs = batch.objects(&options.prefix).filter(|object| matches!(object.summary.table, Table::LogType(_)));
     if options.dry_run {
         for object in logs {
-            outcomes.count("would be stored", object.contents.table.name(), object.contents.count);
+            outcomes.count("would be stored", object.summary.table.name(), object.summary.count);
         }
         return Ok(());
     }
     let mut stored = store.put_all(logs, Deadline::after(STORE_TIME));
     while let Some(stored) = stored.next().await {
-        let count = stored.contents.count;
+        let count = stored.summary.count;
         match stored.result {
-            Ok(PutOutcome::Created) => outcomes.count("stored", stored.contents.table.name(), count),
-            Ok(PutOutcome::AlreadyExists) => outcomes.count("stored before", stored.contents.table.name(), count),
+            Ok(PutOutcome::Created) => outcomes.count("stored", stored.summary.table.name(), count),
+            Ok(PutOutcome::AlreadyExists) => outcomes.count("stored before", stored.summary.table.name(), count),
             Err(error) => outcomes.left("not stored", &error.to_string(), count),
         }
     }

@@ -125,7 +125,7 @@ fn records(payload: &[u8]) -> Vec<(String, BTreeSet<String>)> {
     let batch = Batch::build(elements(payload, probe), &schemas, context);
     batch
         .objects(&Prefix::default())
-        .map(|object| (object.contents.table.name().to_owned(), members(&object.body())))
+        .map(|object| (object.summary.table.name().to_owned(), members(&object.body())))
         .collect()
 }
 

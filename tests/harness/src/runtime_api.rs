@@ -49,6 +49,11 @@ pub struct Function {
 impl Function {
     /// Starts the binary with the environment that Lambda sets, overridden by `env`, and nothing else.
     pub async fn start(binary: impl AsRef<Path>, env: &[(&str, &str)]) -> Self {
+        Self::start_with_args(binary, &[], env).await
+    }
+
+    /// The same for a binary that needs arguments to be a function.
+    pub async fn start_with_args(binary: impl AsRef<Path>, args: &[&str], env: &[(&str, &str)]) -> Self {
         let binary = binary.as_ref();
         let binary =
             binary.canonicalize().unwrap_or_else(|e| panic!("no function binary at {}: {e}", binary.display()));
@@ -60,6 +65,7 @@ impl Function {
 
         let mut command = Command::new(&binary);
         command
+            .args(args)
             .env_clear()
             .current_dir(task_root)
             .env("LAMBDA_TASK_ROOT", task_root)

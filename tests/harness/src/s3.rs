@@ -2,7 +2,7 @@
 //! corrects what `s3s-fs` does unlike S3.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     future::pending,
     net::SocketAddr,
@@ -99,21 +99,28 @@ impl S3 {
 
     /// Every object in the bucket, by key.
     pub fn objects(&self, bucket: &str) -> BTreeMap<String, Vec<u8>> {
-        let mut objects = BTreeMap::new();
-        let mut folders = vec![self.backend.folder.join(bucket)];
+        let folder = self.backend.folder.join(bucket);
+        let read = |key: String| (key.clone(), fs::read(folder.join(key)).expect("an object"));
+        self.keys(bucket).into_iter().map(read).collect()
+    }
+
+    /// The key of every object in the bucket.
+    pub fn keys(&self, bucket: &str) -> BTreeSet<String> {
+        let mut keys = BTreeSet::new();
+        let bucket = self.backend.folder.join(bucket);
+        let mut folders = vec![bucket.clone()];
         while let Some(folder) = folders.pop() {
             for entry in fs::read_dir(folder).expect("reading a bucket's folder") {
                 let path = entry.expect("an entry").path();
                 if path.is_dir() {
                     folders.push(path);
                 } else {
-                    let key = path.strip_prefix(self.backend.folder.join(bucket));
-                    let key = key.expect("below its bucket").to_str().expect("UTF-8");
-                    objects.insert(key.to_owned(), fs::read(&path).expect("an object"));
+                    let key = path.strip_prefix(&bucket).expect("below its bucket");
+                    keys.insert(key.to_str().expect("UTF-8").to_owned());
                 }
             }
         }
-        objects
+        keys
     }
 
     /// The content type stored with an object.

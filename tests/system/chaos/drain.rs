@@ -6,8 +6,7 @@ use fastrand::Rng;
 use tokio::{sync::watch, time::sleep};
 use tracebit_lake_harness::{runtime_api::InvocationResult, sqs};
 
-use super::{FaultPlan, Totals, function};
-use crate::support::DRAIN;
+use super::{FaultPlan, Role, Totals, function};
 
 const BATCH: usize = 10;
 const DEADLINE: Duration = Duration::from_secs(5);
@@ -15,7 +14,8 @@ const DEADLINE: Duration = Duration::from_secs(5);
 /// Passes every message to the drain until the queue stays empty. Sometimes it kills the drain or repeats a message.
 pub(super) async fn until_empty(plan: &FaultPlan, mut rng: Rng, all_sent: watch::Receiver<bool>) -> Totals {
     let mut totals = Totals::default();
-    let mut drain = function(plan, DRAIN).await;
+    let mut drain = function(plan, Role::Drain).await;
+    let mut is_corrected = plan.is_corrected();
     let mut messages = Vec::new();
     loop {
         let is_last = *all_sent.borrow();
@@ -27,6 +27,11 @@ pub(super) async fn until_empty(plan: &FaultPlan, mut rng: Rng, all_sent: watch:
             sleep(Duration::from_millis(10)).await;
             continue;
         }
+        if plan.is_corrected() && !is_corrected {
+            is_corrected = true;
+            drain.kill().await;
+            drain = function(plan, Role::Drain).await;
+        }
         rng.shuffle(&mut messages);
         let batch = &messages[..BATCH.min(messages.len())];
         let until_killed = if rng.f32() < 0.1 { Duration::from_micros(rng.u64(0..20_000)) } else { Duration::MAX };
@@ -37,7 +42,7 @@ pub(super) async fn until_empty(plan: &FaultPlan, mut rng: Rng, all_sent: watch:
                 totals.kills += 1;
                 drain.kill().await;
                 plan.may_fail_a_start(&mut rng);
-                drain = function(plan, DRAIN).await;
+                drain = function(plan, Role::Drain).await;
                 continue;
             }
         };

@@ -1,6 +1,9 @@
 //! The three services, and the faults that they get at random.
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 
 use fastrand::Rng;
 use tokio::{sync::Mutex, time::sleep};
@@ -44,11 +47,12 @@ pub(super) struct FaultPlan {
     pub(super) secrets: SecretsManager,
     /// Locked during an outage, because there is one at a time.
     outage: Mutex<()>,
+    is_corrected: AtomicBool,
 }
 
 impl FaultPlan {
     pub(super) fn new(s3: S3, sqs: Sqs, secrets: SecretsManager) -> Self {
-        Self { s3, sqs, secrets, outage: Mutex::default() }
+        Self { s3, sqs, secrets, outage: Mutex::default(), is_corrected: AtomicBool::new(false) }
     }
 
     /// Sometimes makes the next one to three requests to S3 fail, and sometimes those to SQS too. Any instance may send them.
@@ -96,6 +100,16 @@ impl FaultPlan {
             }
         }
         true
+    }
+
+    /// Deploys the release with the corrected schema. Instances that run stay until they are replaced, as in Lambda.
+    pub(super) fn correct_schema(&self) {
+        self.is_corrected.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the release with the corrected schema is deployed.
+    pub(super) fn is_corrected(&self) -> bool {
+        self.is_corrected.load(Ordering::Relaxed)
     }
 
     /// Ends all faults.

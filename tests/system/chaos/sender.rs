@@ -11,11 +11,14 @@ use serde_json::json;
 use tokio::time::sleep;
 use tracebit_lake_harness::runtime_api::{Function, InvocationResult};
 
-use super::{BINARY, FaultPlan, SECRET, Totals, function};
+use super::{FaultPlan, Role, SECRET, Totals, earlier, function};
 use crate::support::{GZIP, JSON, alert_with_id, gzip, signed_event_with};
 
 const DEADLINE: Duration = Duration::from_secs(2);
 const FORGED: &str = "another-secret-than-tracebits";
+
+/// The end of the id of a log that the earlier schema refuses.
+const REFUSED: &str = "-refused";
 
 /// How many of its last deliveries a sender can replay.
 const REPLAYABLE: usize = 50;
@@ -26,10 +29,19 @@ const REPLAYABLE: usize = 50;
 pub(super) async fn send_all(plan: &FaultPlan, mut rng: Rng, name: usize, deliveries: usize) -> (Totals, Vec<String>) {
     let (mut totals, mut acknowledged) = (Totals::default(), Vec::<String>::new());
     let mut sent = VecDeque::with_capacity(REPLAYABLE);
-    let mut instance = function(plan, BINARY).await;
+    let mut instance = function(plan, Role::Webhook).await;
+    let mut is_corrected = plan.is_corrected();
     for n in 0..deliveries {
+        if n == deliveries / 2 {
+            plan.correct_schema();
+        }
+        if plan.is_corrected() && !is_corrected {
+            is_corrected = true;
+            instance.kill().await;
+            instance = function(plan, Role::Webhook).await;
+        }
         let batch = if rng.f32() < 0.05 { rng.usize(2..12) } else { 1 };
-        let new: Vec<_> = (0..batch).map(|k| format!("{name}-{n}-{k}")).collect();
+        let new: Vec<_> = (0..batch).map(|k| id(&mut rng, &format!("{name}-{n}-{k}"))).collect();
         let mut ids = new.clone();
         if rng.f32() < 0.2 && !acknowledged.is_empty() {
             let old = (0..rng.usize(1..12)).map(|_| acknowledged[rng.usize(0..acknowledged.len())].clone());
@@ -61,6 +73,12 @@ pub(super) async fn send_all(plan: &FaultPlan, mut rng: Rng, name: usize, delive
         sent.push_back(event);
     }
     (totals, acknowledged)
+}
+
+/// The id of a new log. One in ten is a log that the earlier schema refuses.
+fn id(rng: &mut Rng, name: &str) -> String {
+    let mark = if rng.f32() < 0.1 { REFUSED } else { "" };
+    format!("{name}{mark}")
 }
 
 /// Sends a delivery once. Returns whether it was acknowledged.
@@ -110,7 +128,7 @@ async fn try_once(
 async fn restart(plan: &FaultPlan, rng: &mut Rng, instance: &mut Function) {
     instance.kill().await;
     plan.may_fail_a_start(rng);
-    *instance = function(plan, BINARY).await;
+    *instance = function(plan, Role::Webhook).await;
 }
 
 /// Headers and body of a delivery, which is sometimes compressed, and sometimes an array.
@@ -129,6 +147,9 @@ fn payload(ids: &[String]) -> String {
     let logs = ids.iter().map(|id| {
         let mut log = alert_with_id(id);
         log["timestamp"] = json!(format!("2026-11-22T{:02}:59:59Z", 8 + id.len() % 2));
+        if id.ends_with(REFUSED) {
+            log["severity"] = json!(earlier::REFUSED_SEVERITY);
+        }
         format!("{log}\n")
     });
     logs.collect()

@@ -3,8 +3,10 @@
 mod bell;
 mod faults;
 mod intruder;
+mod page;
 mod schema;
 mod storm;
+mod whole_way;
 
 use std::collections::BTreeMap;
 
@@ -158,6 +160,25 @@ async fn an_alert_e_mails_once_a_day_and_all_its_logs_share_a_thread() {
     let again: Vec<_> = bell.keys().iter().map(|key| created(BUCKET, key)).collect();
     assert_eq!(bell.left_of(&again).await, [""; 0]);
     assert_eq!(bell.emails().len(), 2);
+}
+
+/// docs/performance.md prices these calls.
+#[tokio::test]
+async fn an_alert_makes_five_calls_and_its_later_logs_three() {
+    let bell = Bell::start().await;
+    let calls = async |log: &str| {
+        let key = bell.deliver(&[alert_of(log, "alert-1")]).await.remove(0);
+        let so_far = || {
+            let s3 = ["GET", "HEAD", "PUT"].map(|method| bell.lake.s3.requests_of(method));
+            [s3[0], s3[1], s3[2], bell.sns.published().len(), bell.bus.calls()]
+        };
+        let before = so_far();
+        assert_eq!(bell.left_of(&[created(BUCKET, &key)]).await, [""; 0]);
+        let after = so_far();
+        std::array::from_fn::<_, 5, _>(|call| after[call] - before[call])
+    };
+    assert_eq!(calls("log-1").await, [1, 1, 1, 1, 1]);
+    assert_eq!(calls("log-2").await, [1, 0, 0, 1, 1], "the instance remembers that the alert has rung");
 }
 
 #[tokio::test]

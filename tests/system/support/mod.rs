@@ -6,6 +6,7 @@ mod drain;
 mod function;
 mod lake;
 mod output;
+pub(crate) mod own_function;
 mod samples;
 mod signed;
 

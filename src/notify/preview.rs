@@ -1,0 +1,36 @@
+//! What the notifier would publish of an object, without a service: for the pages that show it, and for benchmarks.
+
+use super::{
+    bus::{self, Entry},
+    config,
+    event::CreatedObject,
+    message::{First, Writer},
+    record::Records,
+};
+use crate::{lake::Prefix, redacted::Redacted, schema::Schemas};
+
+/// Everything that is published of an object whose alerts have not rung on this day.
+#[derive(Debug)]
+pub struct Preview {
+    /// A message for each record that rings.
+    pub messages: Vec<First>,
+    /// The events, as JSON, call by call.
+    pub events: Vec<Vec<Redacted<String>>>,
+}
+
+impl Preview {
+    /// What the default configuration, in this Region, publishes of an object. `message` is S3's event about it. `None` if
+    /// the notifier would reject that message.
+    #[must_use]
+    pub fn of(message: &str, object: &[u8], bucket: &str, region: Option<&str>, schemas: &Schemas) -> Option<Self> {
+        let created = CreatedObject::open(message).ok()?;
+        let place = created.place(bucket, &Prefix::default(), schemas).ok()?;
+        let writer = Writer::new(region);
+        let Records { records, .. } = Records::of(object, place);
+        let alerts = records.iter().filter_map(|record| record.alert(config::DEFAULT_SEVERITY));
+        let messages = alerts.map(|alert| writer.first(&alert)).collect();
+        let entries = records.iter().map(|record| Entry::of(record, &created.key)).collect();
+        let calls = bus::calls(entries).into_iter();
+        Some(Self { messages, events: calls.map(|call| call.into_iter().map(Entry::into_detail).collect()).collect() })
+    }
+}
