@@ -1,0 +1,205 @@
+"""template.yaml, deployed by an emulator's CloudFormation, and seen from outside: by Tracebit, by those who are told of
+an alert, and by the operator who deploys, updates, repairs and removes it."""
+
+import collections
+import json
+import uuid
+
+import pytest
+import yaml
+from botocore.exceptions import ClientError
+from cloud import PACKAGES, ROOT, wait_for
+
+# The ways into the function, each with the parameters that open it.
+FRONT_DOORS = [
+    pytest.param({}, id="function-url"),
+    pytest.param({"FrontDoor": "HttpApi"}, id="http-api"),
+]
+# The secret with which events/ are signed.
+EVENTS_SECRET = "tracebit-lake-development-secret"
+SAMPLES = yaml.safe_load((ROOT / "events" / "samples.yml").read_text())
+HEALTH_CHECK = json.loads((ROOT / "events" / "logs" / "health-check.json").read_text())
+ALERT = json.loads((ROOT / "events" / "logs" / "alert-aws.json").read_text())
+STORED = (200, {"stored": 1, "duplicates": 0, "failures": 0})
+DUPLICATE = (200, {"stored": 0, "duplicates": 1, "failures": 0})
+QUEUED = (202, {"queued": True})
+# What outlives the stack, because it may hold records.
+RETAINED = {"LakeBucket", "LakeBucketPolicy", "SpillQueue", "SpillDeadLetters", "ResultsBucket", "ResultsBucketPolicy"}
+# What signs the deliveries that wait in the queue.
+RETAINED |= {"SharedSecret"}
+
+
+def deployed(cloud, **parameters):
+    stack = cloud.deploy(**parameters)
+    assert stack.status == "CREATE_COMPLETE", stack.events("CREATE_FAILED")
+    return stack
+
+
+@pytest.fixture(params=FRONT_DOORS)
+def stack(cloud, request):
+    return deployed(cloud, **request.param)
+
+
+def new_alert():
+    """An alert that the lake does not have."""
+    return {**ALERT, "id": str(uuid.uuid4()), "alert_id": str(uuid.uuid4())}
+
+
+# ----------------------------------------------------------------------------------------------------------- Tracebit
+
+
+def test_every_sample_gets_its_answer_and_its_records(stack):
+    stack.rotate(EVENTS_SECRET)
+    expected = collections.Counter()
+    for sample in SAMPLES:
+        status, answer = stack.post_event(sample["name"])
+        assert status == sample["status"], (sample["name"], answer)
+        records = collections.Counter(sample.get("records", {}))
+        expected += records
+        if status == 200:
+            failures = records["classification_failures"]
+            counts = {"stored": records.total() - failures, "duplicates": 0, "failures": failures}
+            assert answer == counts, sample["name"]
+    assert collections.Counter(key.split("/")[0] for key in stack.records()) == expected
+
+
+def test_a_repeated_delivery_counts_as_a_duplicate(stack):
+    alert = new_alert()
+    assert [stack.deliver(alert), stack.deliver(alert)] == [STORED, DUPLICATE]
+    [record] = stack.records().values()
+    assert json.loads(record)["alert_id"] == alert["alert_id"]
+
+
+def test_the_new_and_the_old_secret_verify_after_a_rotation(stack):
+    old, new = stack.secret(), uuid.uuid4().hex
+    assert stack.deliver(new_alert(), old) == STORED
+    stack.rotate(new)
+    assert stack.deliver(new_alert(), new) == STORED
+    assert stack.deliver(new_alert(), old) == STORED
+
+
+def test_a_delivery_waits_in_the_queue_until_the_bucket_is_back(stack, cloud):
+    # The message comes back to the drain after seconds, not after a quarter of an hour.
+    queue, alert = stack.queue("SpillQueue"), new_alert()
+    cloud.client("sqs").set_queue_attributes(QueueUrl=queue.url, Attributes={"VisibilityTimeout": "2"})
+    cloud.client("s3").delete_bucket(Bucket=stack.bucket())
+    assert stack.deliver(alert) == QUEUED
+    assert queue.waiting() == 1
+    cloud.create_bucket(stack.bucket())
+    [record] = wait_for(stack.records, "the drain").values()
+    assert json.loads(record)["alert_id"] == alert["alert_id"]
+    wait_for(lambda: queue.waiting() == 0, "the message to leave the queue")
+    assert stack.queue("SpillDeadLetters").waiting() == 0
+    assert stack.deliver(alert) == DUPLICATE
+
+
+# ------------------------------------------------------------------------------------------- those who are told of it
+
+
+def test_an_alert_reaches_people_and_machines(stack):
+    alert = new_alert()
+    people, machines = stack.listen(stack.outputs["AlertTopic"]), stack.follow(alert["alert_id"])
+    assert stack.deliver(HEALTH_CHECK) == STORED
+    assert stack.deliver(alert) == STORED
+    message = json.loads(people.next()["Message"])
+    assert message["metadata"]["threadId"] == alert["alert_id"]
+    assert ALERT["canary"]["name"] in message["content"]["title"]
+    event = machines.next()
+    assert (event["source"], event["detail-type"]) == ("tracebit-lake", "Tracebit.Alert")
+    [record] = [record for key, record in stack.records().items() if key.startswith("tracebit_alert/")]
+    assert event["detail"] == json.loads(record)
+    wait_for(lambda: stack.queue("NotifyQueue").waiting() == 0, "the notifier")
+    assert stack.queue("NotifyDeadLetters").waiting() == 0
+    assert people.waiting() == 0
+
+
+# -------------------------------------------------------------------------------------------------------- the operator
+
+
+def test_an_existing_bucket_and_a_prefix_hold_the_records(cloud):
+    bucket = "our-existing-lake"
+    cloud.create_bucket(bucket)
+    stack = deployed(cloud, ExistingBucket=bucket, LakePrefix="security/tracebit/")
+    people, alert = stack.listen(stack.outputs["AlertTopic"]), new_alert()
+    assert stack.bucket() == bucket
+    assert "LakeBucket" not in stack.physical_ids()
+    assert stack.deliver(alert) == STORED
+    [key] = stack.records()
+    assert key.startswith("security/tracebit/tracebit_alert/day=")
+    assert json.loads(people.next()["Message"])["metadata"]["threadId"] == alert["alert_id"]
+
+
+def test_a_bucket_that_does_not_exist_fails_the_deployment(cloud):
+    stack = cloud.deploy(ExistingBucket="nobody-has-this-bucket")
+    assert stack.status == "ROLLBACK_COMPLETE"
+    assert "NoSuchBucket" in stack.events("CREATE_FAILED")["ExistingBucketCheck"]
+
+
+def test_a_failed_first_deployment_leaves_no_bucket(cloud):
+    buckets = lambda: {bucket["Name"] for bucket in cloud.client("s3").list_buckets()["Buckets"]}
+    before = buckets()
+    # Somebody else has the name of the database.
+    cloud.client("glue").create_database(DatabaseInput={"Name": "taken"})
+    stack = cloud.deploy(after={"Database": ["LakeBucket", "ResultsBucket"]}, DatabaseName="taken")
+    assert stack.status == "ROLLBACK_COMPLETE"
+    assert set(stack.events("CREATE_FAILED")) == {"Database"}
+    assert {"LakeBucket", "ResultsBucket"} <= stack.events("CREATE_COMPLETE").keys()
+    assert buckets() == before
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"LakePrefix": "/logs"}, "must be empty or end in a slash"),
+        ({"ExistingBucket": "our-lake", "RetentionDays": "30"}, "RetentionDays applies to a new bucket only"),
+    ],
+)
+def test_a_mistyped_parameter_stops_the_deployment(cloud, parameters, message):
+    with pytest.raises(ClientError, match=message):
+        cloud.deploy(**parameters)
+
+
+def test_an_update_replaces_nothing(stack):
+    alert = new_alert()
+    assert stack.deliver(alert) == STORED
+    ids, outputs = stack.physical_ids(), stack.outputs
+    function = lambda: stack.cloud.client("lambda").get_function_configuration(FunctionName=ids["WebhookFunction"])
+    code = function()["CodeSha256"]
+    stack.update(version=2, MemorySize="256", NotifySeverity="High", AlarmEmail="security@example.com")
+    assert stack.status == "UPDATE_COMPLETE", stack.events("UPDATE_FAILED")
+    assert {name: stack.physical_ids()[name] for name in ids} == ids
+    assert {**stack.outputs, "WhoIsTold": outputs["WhoIsTold"]} == outputs
+    assert function()["MemorySize"] == 256
+    assert function()["CodeSha256"] != code
+    assert stack.deliver(alert) == DUPLICATE
+
+
+def test_the_records_outlive_the_stack_and_a_new_stack_takes_them_over(stack, cloud):
+    alert = new_alert()
+    assert stack.deliver(alert) == STORED
+    ids, bucket, door = stack.physical_ids(), stack.bucket(), stack.door()
+    records = stack.records()
+    stack.delete()
+    assert stack.status == "DELETE_COMPLETE", stack.events("DELETE_FAILED")
+    assert set(stack.events("DELETE_SKIPPED")) == RETAINED
+    # Nothing answers, and nothing but the records and the queues is left.
+    assert door.post(b"{}", {})[0] in (403, 404)
+    exists = lambda service, call, **request: call_succeeds(getattr(cloud.client(service), call), **request)
+    for name in ["WebhookFunction", "DrainFunction", "NotifyFunction"]:
+        assert not exists("lambda", "get_function", FunctionName=ids[name]), name
+    for name in ["WebhookRole", "DrainRole", "NotifyRole"]:
+        assert not exists("iam", "get_role", RoleName=ids[name]), name
+    assert not exists("sns", "get_topic_attributes", TopicArn=ids["AlertTopic"])
+    for name in ["SpillQueue", "SpillDeadLetters"]:
+        assert exists("sqs", "get_queue_attributes", QueueUrl=ids[name]), name
+    successor = deployed(cloud, ExistingBucket=bucket)
+    assert successor.records() == records
+    assert successor.deliver(alert) == DUPLICATE
+
+
+def call_succeeds(call, **request):
+    try:
+        call(**request)
+    except ClientError:
+        return False
+    return True
