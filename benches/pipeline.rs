@@ -4,6 +4,8 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a benchmark stops where it is broken")]
 
+mod payload;
+
 use std::{io::Write as _, sync::LazyLock};
 
 use chrono::{DateTime, Utc};
@@ -14,13 +16,12 @@ use divan::{
 use flate2::{Compression, write::GzEncoder};
 use sha2::{Digest as _, Sha256};
 use tracebit_lake::{
-    Batch, ContentEncoding, Prefix, Preview, ReceiveContext, Schemas, Secret, Signature, Source, Verified, decode,
-    elements, probe, verify,
+    Batch, ContentEncoding, Prefix, Preview, ReceiveContext, Schemas, Source, decode, elements, probe,
 };
 
-const SIZES: [usize; 3] = [2_000, 64_000, 6_000_000];
+use crate::payload::{Delivery, alerts};
 
-const ALERT: &str = include_str!("../events/logs/alert-aws.json");
+const SIZES: [usize; 3] = [2_000, 64_000, 6_000_000];
 
 static SCHEMAS: LazyLock<Schemas> = LazyLock::new(|| Schemas::embedded().unwrap());
 static SOURCE: LazyLock<Source> = LazyLock::new(|| Source { id: None, label: "tracebit".to_owned() });
@@ -110,39 +111,11 @@ fn notify(bencher: Bencher<'_, '_>, records: usize) {
     bencher.counter(ItemsCount::new(records)).bench(preview);
 }
 
-/// A body with its signature.
-struct Delivery {
-    body: Vec<u8>,
-    signature: Signature,
-    secret: Secret,
-}
-
-impl Delivery {
-    fn of(body: Vec<u8>) -> Self {
-        let secret = Secret::new("a secret for benchmarks").unwrap();
-        Self { signature: secret.sign(&body), secret, body }
-    }
-
-    fn verified(&self) -> Verified<'_> {
-        verify(black_box(&self.body), &self.signature, std::slice::from_ref(&self.secret)).unwrap()
-    }
-}
-
 /// The size of all objects that a payload becomes.
 fn bodies(payload: &[u8]) -> usize {
     let context = ReceiveContext { received: DateTime::<Utc>::UNIX_EPOCH, source: &SOURCE };
     let batch = Batch::build(elements(payload, probe), &SCHEMAS, context);
     batch.objects(&Prefix::default()).map(|object| object.body().len()).sum()
-}
-
-/// Different alerts, a line each, up to so many bytes; at least one.
-fn alerts(bytes: usize) -> Vec<u8> {
-    let alert: serde_json::Value = serde_json::from_str(ALERT).unwrap();
-    let line = format!("{alert}\n");
-    let id = alert["id"].as_str().unwrap();
-    let lines =
-        (0..(bytes / line.len()).max(1)).map(|n| line.replace(id, &format!("5d3c8a52-0a4e-4a53-9f57-{n:012x}")));
-    lines.collect::<String>().into_bytes()
 }
 
 fn gzip(plain: &[u8]) -> Vec<u8> {

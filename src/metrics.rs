@@ -13,7 +13,6 @@ use std::{
 };
 
 use serde::Serialize;
-use serde_json::{Map, Value, json};
 
 use crate::{
     auth::SignatureError,
@@ -90,49 +89,50 @@ pub(crate) fn write_notified(report: &NotifyReport<'_>, stack: Option<&str>) {
     write_lines(&notified_line(report, stack).finish(SystemTime::now()));
 }
 
-fn notified_line(report: &NotifyReport<'_>, stack: Option<&str>) -> Line {
+fn notified_line<'a>(report: &NotifyReport<'_>, stack: Option<&str>) -> Line<'a> {
     Line::of(stack)
         .property("RequestId", report.request_id)
         .property("MessageId", report.message_id)
         .property("Outcome", report.outcome)
         .property("Duration", milliseconds(report.duration))
-        .property("Key", report.key)
+        .optional("Key", report.key)
         .property("FirstMessages", report.firsts)
         .count("AlertsNotified", report.alerts)
         .count("EventsPublished", report.events)
         .count("NotifyFailures", u64::from(report.has_failed))
 }
 
-fn write_lines(lines: &str) {
+fn write_lines(lines: &[u8]) {
     let mut stdout = std::io::stdout().lock();
     // If standard output is closed, nobody can read an error either.
-    stdout.write_all(lines.as_bytes()).and_then(|()| stdout.flush()).ok();
+    stdout.write_all(lines).and_then(|()| stdout.flush()).ok();
 }
 
-fn lines(report: &Report<'_>, schemas: &Schemas, stack: Option<&str>, now: SystemTime) -> String {
+fn lines(report: &Report<'_>, schemas: &Schemas, stack: Option<&str>, now: SystemTime) -> Vec<u8> {
     let payload = report.ingested.and_then(|ingested| ingested.payload.as_ref());
-    let mut lines = String::new();
+    let mut lines = Vec::new();
     for LogTypeReport { schema, logs, tally } in payload.into_iter().flat_map(|payload| payload.log_types.values()) {
         if *logs > 0 {
-            lines += &Line::of(stack).by("LogType", &schema.log_type).count("LogsStored", *logs).finish(now);
+            lines.extend(Line::of(stack).by("LogType", &schema.log_type).count("LogsStored", *logs).finish(now));
         }
         for (Metric { name, counted }, counts) in tally.by_metric(&schema.metrics) {
             let Counted::By { dimension, values, .. } = counted else { continue };
             for (value, count) in values.iter().zip(counts).filter(|(_, count)| *count > 0) {
-                lines += &Line::of(stack).by(dimension, value).count(name, count).finish(now);
+                lines.extend(Line::of(stack).by(dimension, value).count(name, count).finish(now));
             }
         }
     }
-    lines + &invocation_line(report, schemas, Line::of(stack)).finish(now)
+    lines.extend(invocation_line(report, schemas, Line::of(stack)).finish(now));
+    lines
 }
 
 /// The line of the invocation itself, with the metrics that have no dimension.
-fn invocation_line(report: &Report<'_>, schemas: &Schemas, line: Line) -> Line {
+fn invocation_line<'s>(report: &Report<'_>, schemas: &'s Schemas, line: Line<'s>) -> Line<'s> {
     let mut line = line
         .property("RequestId", report.request_id)
-        .property("MessageId", report.message_id)
+        .optional("MessageId", report.message_id)
         .property("Outcome", report.outcome)
-        .property("Reason", report.reason.as_deref())
+        .optional("Reason", report.reason.as_deref())
         .property("Duration", milliseconds(report.duration));
     let Some(Ingested { outcome, payload }) = report.ingested else { return line };
     match outcome {
@@ -152,9 +152,9 @@ fn invocation_line(report: &Report<'_>, schemas: &Schemas, line: Line) -> Line {
     }
 }
 
-fn payload_metrics(line: Line, payload: &PayloadReport<'_>, schemas: &Schemas) -> Line {
+fn payload_metrics<'s>(line: Line<'s>, payload: &PayloadReport<'_>, schemas: &'s Schemas) -> Line<'s> {
     let mut line = line
-        .metric("PayloadBytes", "Bytes", payload.body_bytes)
+        .metric("PayloadBytes", Some("Bytes"), payload.body_bytes)
         .property("Stored", payload.stored)
         .count("Duplicates", payload.duplicates)
         .count("ClassificationFailures", payload.failures)
@@ -173,7 +173,7 @@ fn payload_metrics(line: Line, payload: &PayloadReport<'_>, schemas: &Schemas) -
         }
     }
     line = line
-        .metric("StoreLatency", "Milliseconds", milliseconds(payload.store_latency))
+        .metric("StoreLatency", Some("Milliseconds"), milliseconds(payload.store_latency))
         .property("Keys", &payload.keys);
     if payload.more_keys > 0 { line.property("MoreKeys", payload.more_keys) } else { line }
 }
@@ -187,13 +187,38 @@ fn milliseconds(duration: Duration) -> f64 {
 
 /// One EMF line.
 #[derive(Default)]
-struct Line {
-    dimensions: Vec<Value>,
-    metrics: Vec<Value>,
-    members: Map<String, Value>,
+struct Line<'a> {
+    dimensions: Vec<&'a str>,
+    metrics: Vec<Definition<'a>>,
+    /// The members as JSON, each with a comma before it.
+    members: Vec<u8>,
 }
 
-impl Line {
+/// What tells CloudWatch that a member is a metric.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Definition<'a> {
+    name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unit: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Metadata<'a> {
+    timestamp: u128,
+    cloud_watch_metrics: [Directive<'a>; 1],
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Directive<'a> {
+    namespace: &'a str,
+    dimensions: [Vec<&'a str>; 1],
+    metrics: Vec<Definition<'a>>,
+}
+
+impl<'a> Line<'a> {
     /// A line of this stack.
     fn of(stack: Option<&str>) -> Self {
         let line = Self::default();
@@ -201,36 +226,51 @@ impl Line {
     }
 
     /// A line whose metrics have this dimension, too.
-    fn by(mut self, dimension: &str, value: &str) -> Self {
-        self.dimensions.push(json!(dimension));
+    fn by(mut self, dimension: &'a str, value: &str) -> Self {
+        self.dimensions.push(dimension);
         self.property(dimension, value)
     }
 
-    /// A member that people read and CloudWatch does not count. Null is left out.
+    /// A member that people read and CloudWatch does not count.
     fn property(mut self, name: &str, value: impl Serialize) -> Self {
-        let value = json!(value);
-        if !value.is_null() {
-            self.members.insert(name.to_owned(), value);
-        }
+        self.members.push(b',');
+        push_json(&mut self.members, name);
+        self.members.push(b':');
+        push_json(&mut self.members, value);
         self
     }
 
-    fn metric(mut self, name: &str, unit: &str, value: impl Serialize) -> Self {
-        self.metrics.push(json!({"Name": name, "Unit": unit}));
+    /// The same, but left out if there is no value.
+    fn optional(self, name: &str, value: Option<&str>) -> Self {
+        match value {
+            Some(value) => self.property(name, value),
+            None => self,
+        }
+    }
+
+    fn metric(mut self, name: &'a str, unit: Option<&'a str>, value: impl Serialize) -> Self {
+        self.metrics.push(Definition { name, unit });
         self.property(name, value)
     }
 
-    fn count(mut self, name: &str, value: impl Serialize) -> Self {
-        self.metrics.push(json!({"Name": name}));
-        self.property(name, value)
+    fn count(self, name: &'a str, value: impl Serialize) -> Self {
+        self.metric(name, None, value)
     }
 
-    fn finish(self, now: SystemTime) -> String {
+    /// The line's text.
+    fn finish(self, now: SystemTime) -> Vec<u8> {
         let timestamp = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_millis();
-        let directive = json!({"Namespace": NAMESPACE, "Dimensions": [self.dimensions], "Metrics": self.metrics});
-        let mut line = Map::new();
-        line.insert("_aws".to_owned(), json!({"Timestamp": timestamp, "CloudWatchMetrics": [directive]}));
-        line.extend(self.members);
-        Value::Object(line).to_string() + "\n"
+        let Self { dimensions, metrics, members } = self;
+        let directive = Directive { namespace: NAMESPACE, dimensions: [dimensions], metrics };
+        let mut line = br#"{"_aws":"#.to_vec();
+        push_json(&mut line, Metadata { timestamp, cloud_watch_metrics: [directive] });
+        line.extend(members);
+        line.extend(b"}\n");
+        line
     }
+}
+
+/// Appends a value as JSON. That cannot fail, because no value here has a map, and memory takes every byte.
+fn push_json(json: &mut Vec<u8>, value: impl Serialize) {
+    serde_json::to_writer(json, &value).ok();
 }

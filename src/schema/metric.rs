@@ -178,7 +178,7 @@ impl Tally {
     }
 
     /// The counts of each metric, one for each value of its dimension.
-    pub fn by_metric<'a>(&'a self, metrics: &'a [Metric]) -> impl Iterator<Item = (&'a Metric, Vec<u64>)> {
+    pub fn by_metric<'m>(&self, metrics: &'m [Metric]) -> impl Iterator<Item = (&'m Metric, Vec<u64>)> {
         let mut start = 0;
         metrics.iter().map(move |metric| {
             let counts = (start..start + metric.width()).map(|slot| self.counts.get(slot).copied().unwrap_or_default());

@@ -1,6 +1,7 @@
 //! One command-line tool for those who develop or operate tracebit-lake.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "its output is for a person")]
 
+mod count;
 mod demo;
 mod generate;
 mod local;
@@ -37,6 +38,7 @@ enum Command {
     Sign(sign::Options),
     Redrive(redrive::Options),
     Generate(generate::Options),
+    Count(count::Options),
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -49,6 +51,7 @@ async fn main() -> ExitCode {
         Command::Sign(options) => sign::run(&options).await,
         Command::Redrive(options) => redrive::run(&options).await,
         Command::Generate(options) => generate::run(&options),
+        Command::Count(options) => count::run(&options).await,
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

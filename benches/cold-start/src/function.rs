@@ -18,7 +18,9 @@ const NODE_SDK: &str = "@aws-sdk/client-s3@3.1169.0";
 /// The name of the function that all others are compared with.
 pub(crate) const OURS: &str = "tracebit-lake";
 pub(crate) const EMPTY: &str = "empty";
+pub(crate) const EMPTY_LEAN: &str = "empty-lean";
 pub(crate) const PUT_OBJECT: &str = "put-object";
+pub(crate) const PUT_OBJECT_LEAN: &str = "put-object-lean";
 
 /// A function that can be started.
 #[derive(Debug)]
@@ -42,7 +44,7 @@ impl Function {
         let here = root.join("benches/cold-start");
         let mut functions = Vec::new();
         let wanted = |name: &str| only.is_empty() || only.iter().any(|wanted| wanted == name);
-        for name in [EMPTY, PUT_OBJECT].into_iter().filter(|name| wanted(name)) {
+        for name in [EMPTY, EMPTY_LEAN, PUT_OBJECT, PUT_OBJECT_LEAN].into_iter().filter(|name| wanted(name)) {
             cargo(&here, &["--profile", "function", "--package", name])?;
             functions.push(Self::native(name, here.join("target/function").join(name))?);
         }
@@ -73,7 +75,7 @@ impl Function {
             bootstrap,
             fetches_secret: false,
             verifies: false,
-            takes_batches: name != EMPTY,
+            takes_batches: ![EMPTY, EMPTY_LEAN].contains(&name),
         })
     }
 

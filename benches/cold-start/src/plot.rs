@@ -7,7 +7,7 @@ use plotters::{
 };
 
 use crate::{
-    function::{EMPTY, OURS, PUT_OBJECT},
+    function::{EMPTY, EMPTY_LEAN, OURS, PUT_OBJECT, PUT_OBJECT_LEAN},
     measure::Measured,
     report::Report,
 };
@@ -88,7 +88,9 @@ fn colour(function: &str) -> RGBColor {
     match function {
         OURS => RGBColor(200, 80, 30),
         EMPTY => RGBColor(170, 170, 170),
+        EMPTY_LEAN => RGBColor(205, 205, 205),
         PUT_OBJECT => RGBColor(70, 110, 160),
+        PUT_OBJECT_LEAN => RGBColor(140, 175, 215),
         "python" => RGBColor(120, 150, 90),
         _ => RGBColor(150, 120, 170),
     }

@@ -60,9 +60,16 @@ impl Measured {
         self.over_rounds(|round| millis(round.cpu))
     }
 
-    pub(crate) fn forged_cpu(&self) -> Option<Summary> {
-        let all: Option<Vec<_>> = self.rounds.iter().map(|round| round.forged_cpu.map(millis)).collect();
-        all.map(summary)
+    pub(crate) fn back_to_back_cpu(&self) -> Summary {
+        self.over_rounds(|round| millis(round.back_to_back_cpu))
+    }
+
+    /// Paced and back to back.
+    pub(crate) fn forged_cpu(&self) -> Option<(Summary, Summary)> {
+        let all: Option<Vec<_>> = self.rounds.iter().map(|round| round.forged_cpu).collect();
+        let all = all?;
+        let of = |value: fn(&(Duration, Duration)) -> Duration| summary(all.iter().map(|cpu| millis(value(cpu))));
+        Some((of(|cpu| cpu.0), of(|cpu| cpu.1)))
     }
 
     pub(crate) fn peak_memory(&self) -> Summary {
@@ -73,7 +80,8 @@ impl Measured {
 /// Every table.
 pub(crate) fn markdown(reports: &[Report], rounds: usize, requests: usize) -> String {
     let mut text = vec![format!(
-        "{}, {}: {rounds} rounds in turns, {requests} warm requests in each. Times in ms: the median, and in brackets the \
+        "{}, {}: {rounds} rounds in turns, {requests} warm requests in each with pauses, and as many back \
+         to back. Times in ms: the median, and in brackets the \
          least and the most of the rounds.\n",
         Utc::now().format("%Y-%m-%d"),
         machine()
@@ -107,7 +115,9 @@ fn functions(report: &Report) -> Table {
         "warm p50",
         "warm p99",
         "CPU per request",
+        "back to back",
         "CPU per forgery",
+        "back to back",
         "peak memory, MB",
         "zip, MB",
     ]);
@@ -119,7 +129,9 @@ fn functions(report: &Report) -> Table {
             spread(function.warm(0.5)),
             spread(function.warm(0.99)),
             spread(function.cpu()),
-            function.forged_cpu().map_or_else(String::new, spread),
+            spread(function.back_to_back_cpu()),
+            function.forged_cpu().map_or_else(String::new, |(paced, _)| spread(paced)),
+            function.forged_cpu().map_or_else(String::new, |(_, back_to_back)| spread(back_to_back)),
             format!("{:.1}", function.peak_memory().median),
             function.zip_bytes.map_or_else(String::new, |bytes| format!("{:.2}", megabytes(bytes as u64))),
         ]);

@@ -4,7 +4,7 @@ use comfy_table::Table;
 
 use crate::{
     delivery::BATCH_BYTES,
-    function::{EMPTY, OURS, PUT_OBJECT},
+    function::{EMPTY, EMPTY_LEAN, OURS, PUT_OBJECT, PUT_OBJECT_LEAN},
     measure::Measured,
     report::{self, Report, megabytes},
     statistics::summary,
@@ -15,25 +15,61 @@ const MOST_ZIP: f64 = 4.0;
 /// The peak memory of a batch, in payloads.
 const MOST_BATCH: f64 = 4.0;
 
-/// Empty unless all that is compared was measured.
+/// A value of a function that is compared.
+type Value = fn(&Measured) -> f64;
+
+/// Each target: the name, what is compared, the other function and its value, and the most that the ratio may be.
+const RATIOS: [(&str, Value, &str, Value, f64); 9] = [
+    ("first request / the empty handler's", first, EMPTY, first, 3.0),
+    ("first request / put-object's", first, PUT_OBJECT, first, 0.01),
+    ("INIT / put-object's", init, PUT_OBJECT, init, 1.5),
+    ("warm CPU per request / put-object-lean's", cpu, PUT_OBJECT_LEAN, cpu, 1.05),
+    ("the same back to back", back_to_back, PUT_OBJECT_LEAN, back_to_back, 1.05),
+    ("warm p50 / put-object's", p50, PUT_OBJECT, p50, 1.0),
+    ("CPU of a forged request / empty-lean's of a request", forged, EMPTY_LEAN, cpu, 1.1),
+    ("the same back to back", forged_back_to_back, EMPTY_LEAN, back_to_back, 1.1),
+    ("peak memory / put-object's", peak_memory, PUT_OBJECT, peak_memory, 1.2),
+];
+
+fn first(of: &Measured) -> f64 {
+    of.first().median
+}
+
+fn init(of: &Measured) -> f64 {
+    of.init().median
+}
+
+fn cpu(of: &Measured) -> f64 {
+    of.cpu().median
+}
+
+fn back_to_back(of: &Measured) -> f64 {
+    of.back_to_back_cpu().median
+}
+
+fn p50(of: &Measured) -> f64 {
+    of.warm(0.5).median
+}
+
+fn forged(of: &Measured) -> f64 {
+    of.forged_cpu().map_or(f64::NAN, |(paced, _)| paced.median)
+}
+
+fn forged_back_to_back(of: &Measured) -> f64 {
+    of.forged_cpu().map_or(f64::NAN, |(_, back_to_back)| back_to_back.median)
+}
+
+fn peak_memory(of: &Measured) -> f64 {
+    of.peak_memory().median
+}
+
+/// The targets whose functions were measured.
 fn ratios(report: &Report) -> Vec<(&'static str, f64, f64)> {
-    let (Some(ours), Some(empty), Some(put)) = (report.of(OURS), report.of(EMPTY), report.of(PUT_OBJECT)) else {
-        return Vec::new();
-    };
-    let ratio = |value: fn(&Measured) -> f64, other: &Measured| value(ours) / value(other);
-    vec![
-        ("first request / the empty handler's", ratio(|of| of.first().median, empty), 3.0),
-        ("first request / put-object's", ratio(|of| of.first().median, put), 0.01),
-        ("INIT / put-object's", ratio(|of| of.init().median, put), 1.5),
-        ("warm CPU per request / put-object's", ratio(|of| of.cpu().median, put), 1.05),
-        ("warm p50 / put-object's", ratio(|of| of.warm(0.5).median, put), 1.0),
-        (
-            "CPU of a forged request / the empty handler's of a request",
-            ours.forged_cpu().map_or(f64::NAN, |cpu| cpu.median) / empty.cpu().median,
-            1.15,
-        ),
-        ("peak memory / put-object's", ratio(|of| of.peak_memory().median, put), 1.2),
-    ]
+    let Some(ours) = report.of(OURS) else { return Vec::new() };
+    let ratios = RATIOS.iter().filter_map(|(name, value, other, others, limit)| {
+        Some((*name, value(ours) / others(report.of(other)?), *limit))
+    });
+    ratios.collect()
 }
 
 /// Every target with its limit and what was measured.
