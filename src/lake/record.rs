@@ -252,6 +252,11 @@ mod tests {
         assert_eq!(serde_json::from_slice::<Value>(&lines).unwrap()["payload_encoding"], "base64");
     }
 
+    /// Names of this form in lower case, because names that differ in case alone are a violation.
+    fn name(form: &'static str) -> impl Strategy<Value = String> {
+        form.prop_map(|name| name.to_lowercase())
+    }
+
     fn json_value() -> impl Strategy<Value = Value> {
         let scalar = prop_oneof![
             Just(Value::Null),
@@ -264,7 +269,7 @@ mod tests {
         scalar.prop_recursive(4, 40, 6, |inner| {
             prop_oneof![
                 prop::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
-                prop::collection::btree_map("\\PC{0,6}", inner, 0..6)
+                prop::collection::btree_map(name("\\PC{0,6}"), inner, 0..6)
                     .prop_map(|members| Value::Object(members.into_iter().collect())),
             ]
         })
@@ -292,7 +297,7 @@ mod tests {
     proptest! {
         #[test]
         fn the_record_keeps_every_member_and_the_row_id_ignores_spelling(
-            extra in prop::collection::btree_map("[a-oq-z]\\PC{0,8}", json_value(), 0..6),
+            extra in prop::collection::btree_map(name("[a-oq-z]\\PC{0,8}"), json_value(), 0..6),
             space in "[ \t\r\n]{0,3}",
         ) {
             let mut log: Value = serde_json::from_str(HEALTH_CHECK).unwrap();
