@@ -35,7 +35,9 @@ def section(page, title):
 
 
 def test_one_file_writes_all_metrics():
-    assert [path.name for path in SOURCES if "CloudWatchMetrics" in path.read_text()] == ["metrics.rs"]
+    assert [path.name for path in SOURCES if re.search("CloudWatchMetrics|cloud_watch_metrics", path.read_text())] == [
+        "metrics.rs"
+    ]
 
 
 def test_the_dashboards_metrics_are_those_that_are_written():
