@@ -180,9 +180,10 @@ def change_known_value(random, log):
     required = ["type", "subtype", "timestamp", "discriminator"]
     optional = [each for each in members if each[0] not in required]
     optional = [each for each in optional if not each[0].endswith("_at")]
-    member = random.choice(optional)
-    scalars = [value for value in VALUES if value[0] not in "[{"]
-    member[1] = None if isinstance(member[1], list) else Raw(random.choice(scalars))
+    if optional:
+        member = random.choice(optional)
+        scalars = [value for value in VALUES if value[0] not in "[{"]
+        member[1] = None if isinstance(member[1], list) else Raw(random.choice(scalars))
 
 
 def change_elements(random, log):
