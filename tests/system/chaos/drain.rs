@@ -6,7 +6,7 @@ use fastrand::Rng;
 use tokio::{sync::watch, time::sleep};
 use tracebit_lake_harness::{runtime_api::InvocationResult, sqs};
 
-use super::{FaultPlan, Role, Totals, function};
+use super::{FaultPlan, Role, Totals, function, replace_earlier};
 
 const BATCH: usize = 10;
 const DEADLINE: Duration = Duration::from_secs(5);
@@ -27,11 +27,7 @@ pub(super) async fn until_empty(plan: &FaultPlan, mut rng: Rng, all_sent: watch:
             sleep(Duration::from_millis(10)).await;
             continue;
         }
-        if plan.is_corrected() && !is_corrected {
-            is_corrected = true;
-            drain.kill().await;
-            drain = function(plan, Role::Drain).await;
-        }
+        replace_earlier(plan, Role::Drain, &mut drain, &mut is_corrected).await;
         rng.shuffle(&mut messages);
         let batch = &messages[..BATCH.min(messages.len())];
         let until_killed = if rng.f32() < 0.1 { Duration::from_micros(rng.u64(0..20_000)) } else { Duration::MAX };

@@ -134,6 +134,15 @@ async fn function(plan: &FaultPlan, role: Role) -> Function {
     function
 }
 
+/// Replaces an instance of the earlier release once the corrected one is deployed.
+async fn replace_earlier(plan: &FaultPlan, role: Role, instance: &mut Function, is_corrected: &mut bool) {
+    if plan.is_corrected() && !*is_corrected {
+        *is_corrected = true;
+        instance.kill().await;
+        *instance = function(plan, role).await;
+    }
+}
+
 /// Delivers the failures of the earlier release again, as they are in the lake. Returns how many logs they are.
 ///
 /// Each must be a log that the earlier schema refuses, and be there once for each hour in which it was received.

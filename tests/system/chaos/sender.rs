@@ -11,7 +11,7 @@ use serde_json::json;
 use tokio::time::sleep;
 use tracebit_lake_harness::runtime_api::{Function, InvocationResult};
 
-use super::{FaultPlan, Role, SECRET, Totals, earlier, function};
+use super::{FaultPlan, Role, SECRET, Totals, earlier, function, replace_earlier};
 use crate::support::{GZIP, JSON, alert_with_id, gzip, signed_event_with};
 
 const DEADLINE: Duration = Duration::from_secs(2);
@@ -35,11 +35,7 @@ pub(super) async fn send_all(plan: &FaultPlan, mut rng: Rng, name: usize, delive
         if n == deliveries / 2 {
             plan.correct_schema();
         }
-        if plan.is_corrected() && !is_corrected {
-            is_corrected = true;
-            instance.kill().await;
-            instance = function(plan, Role::Webhook).await;
-        }
+        replace_earlier(plan, Role::Webhook, &mut instance, &mut is_corrected).await;
         let batch = if rng.f32() < 0.05 { rng.usize(2..12) } else { 1 };
         let new: Vec<_> = (0..batch).map(|k| id(&mut rng, &format!("{name}-{n}-{k}"))).collect();
         let mut ids = new.clone();

@@ -13,7 +13,7 @@ async fn main() -> Result<(), Error> {
     let bucket = &env::var("LAKE_BUCKET")?;
     let client = &Client::new(&aws_config::load_defaults(BehaviorVersion::latest()).await);
     run(service_fn(|request: Request| async move {
-        // As deep as the lake's keys, for a server on folders has more to do for those.
+        // As deep as the lake's keys, because a server on folders has more to do for those.
         let id = request.lambda_context().request_id;
         let key = format!("put_object/day=2026-11-20/hour=02/{id}.json");
         let body = ByteStream::from(request.into_body().to_vec());
