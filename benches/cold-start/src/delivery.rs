@@ -1,4 +1,4 @@
-//! What is sent: signed alerts, forged ones, and a batch.
+//! What is sent: signed alerts, forged ones, and batches.
 
 use data_encoding::HEXLOWER;
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -10,8 +10,11 @@ use tracebit_lake_harness::{DEVELOPMENT_SECRET, function_url};
 /// An alert as Tracebit sends them; about 2 KB.
 const ALERT: &str = include_str!("../../../events/logs/alert-aws.json");
 
-/// The batch, in bytes of payload.
+/// The large batch, in bytes of payload.
 pub(crate) const BATCH_BYTES: usize = 6_000_000;
+
+/// The batch of many logs: as many of one table and hour as tracebit-lake still stores as an object each.
+pub(crate) const BATCH_LOGS: usize = 500;
 
 /// The event of one alert that was never sent before, signed.
 pub(crate) fn alert() -> String {
@@ -25,12 +28,18 @@ pub(crate) fn forgery() -> String {
 }
 
 /// The event of [`BATCH_BYTES`] of alerts, a line each, signed.
-pub(crate) fn batch() -> String {
+pub(crate) fn large_batch() -> String {
     let mut body = String::with_capacity(BATCH_BYTES + ALERT.len());
     while body.len() < BATCH_BYTES {
         body.push_str(&unique_alert());
         body.push('\n');
     }
+    event(body.as_bytes(), &signature(body.as_bytes()))
+}
+
+/// The event of [`BATCH_LOGS`] alerts, a line each, signed.
+pub(crate) fn batch_of_logs() -> String {
+    let body = (0..BATCH_LOGS).map(|_| unique_alert() + "\n").collect::<String>();
     event(body.as_bytes(), &signature(body.as_bytes()))
 }
 

@@ -19,7 +19,6 @@ const NODE_SDK: &str = "@aws-sdk/client-s3@3.1169.0";
 pub(crate) const OURS: &str = "tracebit-lake";
 pub(crate) const EMPTY: &str = "empty";
 pub(crate) const EMPTY_LEAN: &str = "empty-lean";
-pub(crate) const PUT_OBJECT: &str = "put-object";
 pub(crate) const PUT_OBJECT_LEAN: &str = "put-object-lean";
 
 /// A function that can be started.
@@ -34,8 +33,10 @@ pub(crate) struct Function {
     pub(crate) fetches_secret: bool,
     /// Whether it refuses what is not signed.
     pub(crate) verifies: bool,
-    /// Whether it takes many logs at once.
+    /// Whether it takes a large payload.
     pub(crate) takes_batches: bool,
+    /// Whether it stores each log of a payload by itself.
+    pub(crate) files_logs: bool,
 }
 
 impl Function {
@@ -44,7 +45,7 @@ impl Function {
         let here = root.join("benches/cold-start");
         let mut functions = Vec::new();
         let wanted = |name: &str| only.is_empty() || only.iter().any(|wanted| wanted == name);
-        for name in [EMPTY, EMPTY_LEAN, PUT_OBJECT, PUT_OBJECT_LEAN].into_iter().filter(|name| wanted(name)) {
+        for name in [EMPTY, EMPTY_LEAN, PUT_OBJECT_LEAN].into_iter().filter(|name| wanted(name)) {
             cargo(&here, &["--profile", "function", "--package", name])?;
             functions.push(Self::native(name, here.join("target/function").join(name))?);
         }
@@ -65,7 +66,7 @@ impl Function {
 
     /// A build of tracebit-lake.
     pub(crate) fn ours(name: &str, bootstrap: PathBuf) -> Result<Self> {
-        Ok(Self { fetches_secret: true, verifies: true, ..Self::native(name, bootstrap)? })
+        Ok(Self { fetches_secret: true, verifies: true, files_logs: true, ..Self::native(name, bootstrap)? })
     }
 
     fn native(name: &str, bootstrap: PathBuf) -> Result<Self> {
@@ -76,6 +77,7 @@ impl Function {
             fetches_secret: false,
             verifies: false,
             takes_batches: ![EMPTY, EMPTY_LEAN].contains(&name),
+            files_logs: false,
         })
     }
 
@@ -87,6 +89,7 @@ impl Function {
             fetches_secret: false,
             verifies: true,
             takes_batches: false,
+            files_logs: false,
         }
     }
 }

@@ -44,7 +44,7 @@ struct Options {
     /// Warm requests after each start with pauses, and as many back to back; and as many forged ones.
     #[arg(long, default_value_t = 100)]
     requests: usize,
-    /// Only these functions: empty, empty-lean, put-object, put-object-lean, python, node, tracebit-lake.
+    /// Only these functions: empty, empty-lean, put-object-lean, python, node, tracebit-lake.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// Another build of tracebit-lake to be measured beside this one, such as before=/path/to/bootstrap.
@@ -75,8 +75,11 @@ async fn main() -> Result<()> {
     for memory in &options.memory {
         let share = Share::of(*memory);
         let measured = in_turns(&functions, &cloud, &share, &options).await?;
-        let batches = batches(&functions, &cloud, &share, options.rounds).await?;
-        reports.push(Report { memory: *memory, share: share.describe(), measured, batches });
+        let takes_batches = functions.iter().filter(|function| function.takes_batches);
+        let large = batches(takes_batches, delivery::large_batch, &cloud, &share, options.rounds).await?;
+        let files_logs = functions.iter().filter(|function| function.files_logs);
+        let of_logs = batches(files_logs, delivery::batch_of_logs, &cloud, &share, options.rounds).await?;
+        reports.push(Report { memory: *memory, share: share.describe(), measured, large, of_logs });
     }
 
     let text = report::markdown(&reports, options.rounds, options.requests);
@@ -104,18 +107,19 @@ async fn in_turns(functions: &[Function], cloud: &Cloud, share: &Share, options:
     Ok(all)
 }
 
-/// One large payload to a fresh process, for the memory that it takes.
+/// One batch to a fresh process of each function, in each round.
 async fn batches(
-    functions: &[Function],
+    functions: impl Iterator<Item = &Function>,
+    event: fn() -> String,
     cloud: &Cloud,
     share: &Share,
     rounds: usize,
 ) -> Result<Vec<(String, Vec<Batch>)>> {
     let mut all = Vec::new();
-    for function in functions.iter().filter(|function| function.takes_batches) {
+    for function in functions {
         let mut batches = Vec::new();
         for _ in 0..rounds {
-            batches.push(measure::batch(function, cloud, share).await?);
+            batches.push(measure::batch(function, cloud, share, &event()).await?);
         }
         all.push((function.name.clone(), batches));
     }

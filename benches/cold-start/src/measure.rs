@@ -92,7 +92,7 @@ pub(crate) async fn round(function: &Function, cloud: &Cloud, share: &Share, req
     Ok(Round { inits, first, warm, cpu, back_to_back_cpu, forged_cpu, peak_memory })
 }
 
-/// What a large payload takes.
+/// What a batch takes.
 #[derive(Debug)]
 pub(crate) struct Batch {
     /// The most memory that was resident at any time, in bytes.
@@ -104,14 +104,14 @@ pub(crate) struct Batch {
     pub(crate) duration: Duration,
 }
 
-/// Starts the function, and has it answer a small request and a batch.
-pub(crate) async fn batch(function: &Function, cloud: &Cloud, share: &Share) -> Result<Batch> {
+/// Starts the function, and has it answer a small request and the event of a batch.
+pub(crate) async fn batch(function: &Function, cloud: &Cloud, share: &Share, event: &str) -> Result<Batch> {
     let (mut process, _) = start(function, cloud).await?;
     share.put(process.pid())?;
     request(&process, &delivery::alert(), STORED).await?;
     sleep(SETTLE).await;
     let before = (peak_memory(process.pid())?, cpu(process.pid())?);
-    let duration = request(&process, &delivery::batch(), STORED).await?;
+    let duration = request(&process, event, STORED).await?;
     sleep(SETTLE).await;
     let after = (peak_memory(process.pid())?, cpu(process.pid())?);
     process.kill().await;

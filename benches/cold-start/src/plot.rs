@@ -7,7 +7,7 @@ use plotters::{
 };
 
 use crate::{
-    function::{EMPTY, EMPTY_LEAN, OURS, PUT_OBJECT, PUT_OBJECT_LEAN},
+    function::{EMPTY, EMPTY_LEAN, OURS, PUT_OBJECT_LEAN},
     measure::Measured,
     report::Report,
 };
@@ -89,8 +89,7 @@ fn colour(function: &str) -> RGBColor {
         OURS => RGBColor(200, 80, 30),
         EMPTY => RGBColor(170, 170, 170),
         EMPTY_LEAN => RGBColor(205, 205, 205),
-        PUT_OBJECT => RGBColor(70, 110, 160),
-        PUT_OBJECT_LEAN => RGBColor(140, 175, 215),
+        PUT_OBJECT_LEAN => RGBColor(70, 110, 160),
         "python" => RGBColor(120, 150, 90),
         _ => RGBColor(150, 120, 170),
     }

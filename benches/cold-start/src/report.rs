@@ -8,7 +8,7 @@ use comfy_table::{Table, presets::ASCII_MARKDOWN};
 
 use crate::{
     cost,
-    delivery::BATCH_BYTES,
+    delivery::{BATCH_BYTES, BATCH_LOGS},
     function::OURS,
     measure::{Batch, Measured, Round},
     statistics::{Summary, quantile, summary},
@@ -27,7 +27,10 @@ pub(crate) struct Report {
     pub(crate) memory: u32,
     pub(crate) share: String,
     pub(crate) measured: Vec<Measured>,
-    pub(crate) batches: Vec<(String, Vec<Batch>)>,
+    /// One large payload to each function that takes it.
+    pub(crate) large: Vec<(String, Vec<Batch>)>,
+    /// One payload of many logs to each function that stores each of them.
+    pub(crate) of_logs: Vec<(String, Vec<Batch>)>,
 }
 
 impl Report {
@@ -88,7 +91,13 @@ pub(crate) fn markdown(reports: &[Report], rounds: usize, requests: usize) -> St
     )];
     for report in reports {
         text.push(format!("\n### {} MB\n\n{} after INIT.\n\n{}\n", report.memory, report.share, functions(report)));
-        text.push(format!("\nOne payload of {} MB:\n\n{}\n", BATCH_BYTES / 1_000_000, batches(report)));
+        text.push(format!("\nOne payload of {} MB:\n\n{}\n", BATCH_BYTES / 1_000_000, batches(&report.large)));
+        if !report.of_logs.is_empty() {
+            text.push(format!(
+                "\nOne payload of {BATCH_LOGS} logs, each stored as an object:\n\n{}\n",
+                batches(&report.of_logs)
+            ));
+        }
         if report.memory == TARGET_MEMORY && report.of(OURS).is_some() {
             text.push(format!("\nTargets:\n\n{}\n", target::table(report)));
         }
@@ -139,9 +148,9 @@ fn functions(report: &Report) -> Table {
     table
 }
 
-fn batches(report: &Report) -> Table {
+fn batches(batches: &[(String, Vec<Batch>)]) -> Table {
     let mut table = table(&["function", "answer, ms", "CPU, ms", "peak memory, MB", "of it for the payload, MB"]);
-    for (name, batches) in &report.batches {
+    for (name, batches) in batches {
         let of = |value: fn(&Batch) -> f64| summary(batches.iter().map(value));
         table.add_row([
             name.clone(),
