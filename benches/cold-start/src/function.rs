@@ -8,7 +8,7 @@ use std::{
     process::Command,
 };
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use zip::{ZipWriter, write::SimpleFileOptions};
 
 /// The versions that are compared, as their registries name them.
@@ -53,11 +53,11 @@ impl Function {
             cargo(root, &["--release", "--bin", OURS])?;
             functions.push(Self::ours(OURS, root.join("target/release").join(OURS))?);
         }
-        for (name, make) in [("python", python as fn(&Path) -> Result<PathBuf>), ("node", node)] {
+        for (name, make) in [("python", python as fn(&Path) -> Result<Self>), ("node", node), ("bento", bento)] {
             if wanted(name) {
                 match make(&here) {
-                    Ok(bootstrap) => functions.push(Self::script(name, bootstrap)),
-                    Err(error) => eprintln!("Without {name}: {error}"),
+                    Ok(function) => functions.push(function),
+                    Err(error) => eprintln!("Without {name}: {error:#}"),
                 }
             }
         }
@@ -102,7 +102,7 @@ fn cargo(folder: &Path, options: &[&str]) -> Result<()> {
 }
 
 fn run(command: &mut Command) -> Result<()> {
-    let status = command.status()?;
+    let status = command.status().with_context(|| format!("cannot run {:?}", command.get_program()))?;
     ensure!(status.success(), "{command:?} failed: {status}");
     Ok(())
 }
@@ -115,7 +115,7 @@ fn zip_bytes(binary: &Path) -> Result<usize> {
     Ok(zip.finish()?.into_inner().len())
 }
 
-fn python(here: &Path) -> Result<PathBuf> {
+fn python(here: &Path) -> Result<Function> {
     let environment = here.join("target/python");
     let python = environment.join("bin/python");
     if !environment.join("ready").exists() {
@@ -124,10 +124,11 @@ fn python(here: &Path) -> Result<PathBuf> {
         // As Lambda's runtime has it: compiled beforehand.
         fs::write(environment.join("ready"), BOTO3)?;
     }
-    script(&environment, &[&python, &here.join("functions/python/handler.py")])
+    let bootstrap = script(&environment, &[&python, &here.join("functions/python/handler.py")])?;
+    Ok(Function::script("python", bootstrap))
 }
 
-fn node(here: &Path) -> Result<PathBuf> {
+fn node(here: &Path) -> Result<Function> {
     let folder = here.join("target/node");
     fs::create_dir_all(&folder)?;
     if !folder.join("ready").exists() {
@@ -139,7 +140,25 @@ fn node(here: &Path) -> Result<PathBuf> {
     fs::copy(here.join("functions/node/handler.mjs"), folder.join("handler.mjs"))?;
     let node = Command::new("node").args(["-p", "process.execPath"]).output()?;
     let node = PathBuf::from(String::from_utf8(node.stdout)?.trim());
-    script(&folder, &[&node, &folder.join("handler.mjs")])
+    Ok(Function::script("node", script(&folder, &[&node, &folder.join("handler.mjs")])?))
+}
+
+/// A build for deployment: without symbols, and without the protocol of Lambda's earlier Go runtime (`lambda.norpc`).
+fn bento(here: &Path) -> Result<Function> {
+    let bootstrap = here.join("target/bento/bootstrap");
+    let mut command = Command::new("go");
+    command.args([
+        "build",
+        "-mod=readonly",
+        "-buildvcs=false",
+        "-trimpath",
+        "-ldflags=-s -w",
+        "-tags=lambda.norpc",
+        "-o",
+    ]);
+    command.arg(&bootstrap).arg(".");
+    run(command.current_dir(here.join("functions/bento")).env("CGO_ENABLED", "0"))?;
+    Ok(Function { verifies: true, takes_batches: false, ..Function::native("bento", bootstrap)? })
 }
 
 /// A `bootstrap` that becomes this command.

@@ -44,7 +44,7 @@ struct Options {
     /// Warm requests after each start with pauses, and as many back to back; and as many forged ones.
     #[arg(long, default_value_t = 100)]
     requests: usize,
-    /// Only these functions: empty, empty-lean, put-object-lean, python, node, tracebit-lake.
+    /// Only these functions: empty, empty-lean, put-object-lean, python, node, bento, tracebit-lake.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// Another build of tracebit-lake to be measured beside this one, such as before=/path/to/bootstrap.
