@@ -91,12 +91,12 @@ pub(crate) fn markdown(reports: &[Report], rounds: usize, requests: usize) -> St
     )];
     for report in reports {
         text.push(format!("\n### {} MB\n\n{} after INIT.\n\n{}\n", report.memory, report.share, functions(report)));
-        text.push(format!("\nOne payload of {} MB:\n\n{}\n", BATCH_BYTES / 1_000_000, batches(&report.large)));
-        if !report.of_logs.is_empty() {
-            text.push(format!(
-                "\nOne payload of {BATCH_LOGS} logs, each stored as an object:\n\n{}\n",
-                batches(&report.of_logs)
-            ));
+        let large = format!("One payload of {} MB", BATCH_BYTES / 1_000_000);
+        let of_logs = format!("One payload of {BATCH_LOGS} logs, each stored as an object");
+        for (title, measured) in [(large, &report.large), (of_logs, &report.of_logs)] {
+            if !measured.is_empty() {
+                text.push(format!("\n{title}:\n\n{}\n", batches(measured)));
+            }
         }
         if report.memory == TARGET_MEMORY && report.of(OURS).is_some() {
             text.push(format!("\nTargets:\n\n{}\n", target::table(report)));
