@@ -96,6 +96,8 @@ def localemu(folder):
         # Where it unpacks the functions, and keeps what it remembers.
         "TMPDIR": str(folder),
         "FILESYSTEM_ROOT": str(folder / "root"),
+        # In a container it would write to folders of the system instead.
+        "OVERRIDE_IN_DOCKER": "0",
         # For emulator.py.
         "FUNCTIONS_ENDPOINT_URL": url,
     }

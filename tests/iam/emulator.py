@@ -15,6 +15,7 @@ import json
 import os
 import queue
 import subprocess
+import tempfile
 import threading
 import time
 
@@ -24,6 +25,7 @@ from localemu.services.iam_enforcement import arn_builder, enforcer
 from localemu.services.lambda_.invocation import plugins
 from localemu.services.lambda_.invocation.lambda_models import InvocationResult
 from localemu.services.lambda_.invocation.runtime_executor import RuntimeExecutor
+from localemu.services.s3 import provider
 
 HOST = "127.0.0.1"
 RUNTIME_API = "/2018-06-01/runtime"
@@ -181,5 +183,7 @@ known = dict(arn_builder._SERVICE_ARN_BUILDERS)
 arn_builder._SERVICE_ARN_BUILDERS |= {"logs": log_arn, "events": events_arn, "athena": athena_arn, "glue": glue_arn}
 enforcer._build_conditions = with_s3_keys(enforcer._build_conditions)
 enforcer.IAMEnforcementHandler._is_internal_call = is_by_localemu
+# It would keep the objects in a folder whose name is always the same, and leave them there.
+provider.DEFAULT_S3_TMP_DIR = tempfile.mkdtemp()
 plugins.DockerRuntimeExecutorPlugin.load = lambda _: Processes
 main()

@@ -127,7 +127,7 @@ class Policy:
         self.iam.put_role_policy(RoleName=self.role, PolicyName=self.name, PolicyDocument=json.dumps(document))
 
     def start_anew(self):
-        """Makes the next call start an instance, which has no secret in its memory."""
+        """Makes the next call start an instance, which remembers no secret and no alert."""
         functions = self.account.client("lambda")
         functions.update_function_configuration(FunctionName=self.function, Description=str(uuid.uuid4()))
         functions.get_waiter("function_updated_v2").wait(FunctionName=self.function)
@@ -187,11 +187,12 @@ def test_the_drain_needs_each_statement(account, stack, sid):
         with policy.without(sid):
             assert not policy.takes(message)
             assert not has_record_of(stack, alert)
+        policy.start_anew()
         assert policy.takes(message)
         assert has_record_of(stack, alert)
 
 
-@pytest.mark.parametrize("sid", ["ReadWhatRings", "MarkAsNotified", "TellPeople", "TellMachines"])
+@pytest.mark.parametrize("sid", ["ReadWhatRings", "TellPeople", "TellMachines"])
 def test_the_notifier_needs_each_statement(account, stack, sid):
     policy, alert = Policy(account, stack, "notify"), new_alert()
     with policy.idle():
@@ -200,6 +201,21 @@ def test_the_notifier_needs_each_statement(account, stack, sid):
         with policy.without(sid):
             assert not policy.takes(message)
         assert policy.takes(message)
+
+
+def test_the_notifier_marks_nothing_without_its_statement(account, stack):
+    policy, s3 = Policy(account, stack, "notify"), account.client("s3")
+    markers = lambda: s3.list_objects_v2(Bucket=stack.bucket(), Prefix=f"{PREFIX}notified/")["KeyCount"]
+    with policy.idle():
+        assert stack.deliver(new_alert()) == STORED
+        message, before = json.dumps(stack.queue("NotifyQueue").next()), markers()
+        with policy.without("MarkAsNotified"):
+            # The alert has rung, and would ring again.
+            assert policy.takes(message)
+            assert markers() == before
+        policy.start_anew()
+        assert policy.takes(message)
+        assert markers() == before + 1
 
 
 # ---------------------------------------------------------------------------------------------------- who may do what
@@ -228,6 +244,12 @@ class Targets:
         self.other_queue = Queue.new(sqs, "other").url
         self.other_topic = account.client("sns").create_topic(Name="other")["TopicArn"]
         account.client("events").create_event_bus(Name=self.other_bus)
+        # What LocalEmu's CloudFormation does not create.
+        glue, athena = account.client("glue"), account.client("athena")
+        for database, workgroup in [(self.database, self.name), ("other", "other")]:
+            glue.create_database(DatabaseInput={"Name": database})
+            glue.create_table(DatabaseName=database, TableInput={"Name": "tracebit_alert"})
+            athena.create_work_group(Name=workgroup)
 
     def log_group(self, role):
         return self.ids[{"webhook": "WebhookLogs", "drain": "DrainLogs", "notify": "NotifyLogs"}[role]]
@@ -388,6 +410,46 @@ CALLS = {
     "send telemetry": (
         lambda use, to: use("xray").put_telemetry_records(TelemetryRecords=[{"Timestamp": 0}]),
         FUNCTIONS,
+    ),
+    # Athena and Glue.
+    "list the workgroups": (lambda use, to: use("athena").list_work_groups(), ANALYST),
+    "list the catalogs": (lambda use, to: use("athena").list_data_catalogs(), ANALYST),
+    "list the saved queries": (lambda use, to: use("athena").list_named_queries(WorkGroup=to.name), ANALYST),
+    "list the queries of another workgroup": (
+        lambda use, to: use("athena").list_named_queries(WorkGroup="other"),
+        NOBODY,
+    ),
+    "list the history": (lambda use, to: use("athena").list_query_executions(WorkGroup=to.name), ANALYST),
+    "look at the workgroup": (lambda use, to: use("athena").get_work_group(WorkGroup=to.name), ANALYST),
+    "change the workgroup": (lambda use, to: use("athena").update_work_group(WorkGroup=to.name), NOBODY),
+    "run a query": (
+        lambda use, to: use("athena").start_query_execution(QueryString="SELECT 1", WorkGroup=to.name),
+        ANALYST,
+    ),
+    "run a query in another workgroup": (
+        lambda use, to: use("athena").start_query_execution(QueryString="SELECT 1", WorkGroup="other"),
+        NOBODY,
+    ),
+    "save a query": (
+        lambda use, to: use("athena").create_named_query(
+            Name="one", Database=to.database, QueryString="SELECT 1", WorkGroup=to.name
+        ),
+        ANALYST,
+    ),
+    "read a table's columns": (
+        lambda use, to: use("glue").get_table(DatabaseName=to.database, Name="tracebit_alert"),
+        ANALYST,
+    ),
+    "read another database's table": (
+        lambda use, to: use("glue").get_table(DatabaseName="other", Name="tracebit_alert"),
+        NOBODY,
+    ),
+    "list the tables": (lambda use, to: use("glue").get_tables(DatabaseName=to.database), ANALYST),
+    "look at the database": (lambda use, to: use("glue").get_database(Name=to.database), ANALYST),
+    "list the databases": (lambda use, to: use("glue").get_databases(), ANALYST),
+    "drop a table": (
+        lambda use, to: use("glue").delete_table(DatabaseName=to.database, Name="tracebit_alert"),
+        NOBODY,
     ),
     # The functions and the roles themselves.
     "invoke the drain": (lambda use, to: use("lambda").invoke(FunctionName=to.ids["DrainFunction"]), NOBODY),
