@@ -1,6 +1,7 @@
 """The roles and the policy of template.yaml on an emulator that enforces IAM. Each is seen to do its work, to need every
 action that it has for that, and to be refused everything else that is tried here."""
 
+import base64
 import contextlib
 import copy
 import json
@@ -102,7 +103,7 @@ class Policy:
 
     def __init__(self, account, stack, role):
         ids, (logical_id, self.name, function) = stack.physical_ids(), ROLES[role]
-        self.account, self.role, self.function = account, ids[logical_id], ids[function]
+        self.account, self.stack, self.role, self.function = account, stack, ids[logical_id], ids[function]
         self.mapping = ids.get({"drain": "DrainFunctionSpilled", "notify": "NotifyFunctionCreated"}.get(role))
         self.iam = account.client("iam")
         self.document = self.iam.get_role_policy(RoleName=self.role, PolicyName=self.name)["PolicyDocument"]
@@ -147,6 +148,13 @@ class Policy:
         has_state = lambda: functions.get_event_source_mapping(UUID=self.mapping)["State"] == state
         wait_for(has_state, f"the queue's mapping to be {state}")
 
+    def message_about(self, alert, text):
+        """The message about an alert, which `text` finds, from the queue that does not invoke the function."""
+        queue = self.stack.queue({"drain": "SpillQueue", "notify": "NotifyQueue"}[self.name])
+        while alert["alert_id"].encode() not in text(message := queue.next()):
+            pass
+        return json.dumps(message)
+
     def takes(self, message):
         """Whether the function is done with a message of its queue."""
         event = {"Records": [{"messageId": "one", "eventSource": "aws:sqs", "body": message}]}
@@ -154,6 +162,11 @@ class Policy:
         answer = json.loads(answer["Payload"].read())
         assert answer in ({"batchItemFailures": []}, {"batchItemFailures": [{"itemIdentifier": "one"}]}), answer
         return not answer["batchItemFailures"]
+
+
+def record_of(stack, event):
+    """The record that S3's event is about."""
+    return stack.records()[event["detail"]["object"]["key"]]
 
 
 def actions(statement):
@@ -174,6 +187,7 @@ def test_the_webhook_needs_each_statement(account, stack, sid, answer):
         assert answer in (status, (status, body))
     policy.start_anew()
     assert stack.deliver(new_alert()) == STORED
+    wait_for(lambda: stack.queue("SpillQueue").waiting() == 0, "the drain")
 
 
 @pytest.mark.parametrize("sid", ["AddToLake", "ReadSharedSecret"])
@@ -182,7 +196,7 @@ def test_the_drain_needs_each_statement(account, stack, sid):
     with policy.idle():
         with refusing_bucket(account, stack):
             assert stack.deliver(alert) == QUEUED
-        message = json.dumps(stack.queue("SpillQueue").next())
+        message = policy.message_about(alert, lambda message: base64.b64decode(message["body"]))
         policy.start_anew()
         with policy.without(sid):
             assert not policy.takes(message)
@@ -197,18 +211,18 @@ def test_the_notifier_needs_each_statement(account, stack, sid):
     policy, alert = Policy(account, stack, "notify"), new_alert()
     with policy.idle():
         assert stack.deliver(alert) == STORED
-        message = json.dumps(stack.queue("NotifyQueue").next())
+        message = policy.message_about(alert, lambda message: record_of(stack, message))
         with policy.without(sid):
             assert not policy.takes(message)
         assert policy.takes(message)
 
 
 def test_the_notifier_marks_nothing_without_its_statement(account, stack):
-    policy, s3 = Policy(account, stack, "notify"), account.client("s3")
+    policy, alert, s3 = Policy(account, stack, "notify"), new_alert(), account.client("s3")
     markers = lambda: s3.list_objects_v2(Bucket=stack.bucket(), Prefix=f"{PREFIX}notified/")["KeyCount"]
     with policy.idle():
-        assert stack.deliver(new_alert()) == STORED
-        message, before = json.dumps(stack.queue("NotifyQueue").next()), markers()
+        assert stack.deliver(alert) == STORED
+        message, before = policy.message_about(alert, lambda message: record_of(stack, message)), markers()
         with policy.without("MarkAsNotified"):
             # The alert has rung, and would ring again.
             assert policy.takes(message)
