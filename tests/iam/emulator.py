@@ -1,13 +1,13 @@
 """Runs LocalEmu, whose settings are in the environment, with what it lacks for template.yaml.
 
-Nothing here decides whether a call is allowed. That is LocalEmu's own evaluation of the stack's policies. It learns only
-what it cannot know otherwise:
+Nothing here decides whether a call is allowed. That is LocalEmu's own evaluation of the stack's policies. It learns
+only what it cannot know otherwise:
 
 - It runs functions in Docker alone. Here the binary of a function runs as a process, behind a Lambda Runtime API.
-- It does not know the condition keys `s3:if-none-match` and `s3:prefix`, nor the ARNs of log streams, of Athena and of
-  Glue, which AWS's Service Authorization Reference defines.
-- It lets a poller of a queue do everything. Here the poller needs the rights of the function's role, whose credentials it
-  has.
+- It does not know the condition keys `s3:if-none-match` and `s3:prefix`, nor the ARNs of log streams, of the bus in an
+  entry, of Athena and of Glue. AWS's Service Authorization Reference defines them.
+- It lets a poller of a queue do everything. Here the poller needs the rights of the function's role, whose credentials
+  it has.
 """
 
 import http.server
@@ -39,8 +39,11 @@ class Processes(RuntimeExecutor):
         self.api = http.server.ThreadingHTTPServer((HOST, 0), runtime_api(self))
         threading.Thread(target=self.api.serve_forever, daemon=True).start()
         environment = {name: str(value) for name, value in env_vars.items()}
-        environment |= {"AWS_LAMBDA_RUNTIME_API": f"{HOST}:{self.api.server_port}"}
-        environment |= {"SSL_CERT_FILE": os.environ["CUSTOM_SSL_CERT_PATH"], "AWS_ENDPOINT_URL": os.environ["FUNCTIONS_ENDPOINT_URL"]}
+        environment |= {
+            "AWS_LAMBDA_RUNTIME_API": f"{HOST}:{self.api.server_port}",
+            "AWS_ENDPOINT_URL": os.environ["FUNCTIONS_ENDPOINT_URL"],
+            "SSL_CERT_FILE": os.environ["CUSTOM_SSL_CERT_PATH"],
+        }
         bootstrap = self.function_version.config.code.get_unzipped_code_location() / "bootstrap"
         self.process = subprocess.Popen([bootstrap], env=environment)
 
@@ -136,12 +139,9 @@ def with_s3_keys(build_conditions):
     def conditions(context, caller):
         found = build_conditions(context, caller)
         if context.service.service_name == "s3":
-            for key, value in [
-                ("s3:if-none-match", context.request.headers.get("if-none-match")),
-                ("s3:prefix", (context.service_request or {}).get("Prefix")),
-            ]:
-                if value is not None:
-                    found[key] = value
+            found["s3:if-none-match"] = context.request.headers.get("if-none-match")
+            found["s3:prefix"] = (context.service_request or {}).get("Prefix")
+        # A key without a value counts as missing.
         return found
 
     return conditions
