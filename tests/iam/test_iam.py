@@ -166,7 +166,7 @@ class Policy:
 
 
 def record_of(stack, event):
-    """The record that S3's event is about. LocalEmu encodes the key, which AWS does not do in this event."""
+    """The record that S3's event is about. LocalEmu encodes the key in it."""
     return stack.records()[urllib.parse.unquote(event["detail"]["object"]["key"])]
 
 
