@@ -108,10 +108,8 @@ class Door:
 
 @contextlib.contextmanager
 def ministack(folder):
-    with socket.socket() as listener:
-        listener.bind((HOST, 0))
-        port = listener.getsockname()[1]
-    url, log = f"http://{HOST}:{port}", folder / "ministack.log"
+    port = free_port()
+    url = f"http://{HOST}:{port}"
     settings = {
         "BIND_HOST": HOST,
         "GATEWAY_PORT": str(port),
@@ -125,27 +123,40 @@ def ministack(folder):
         "TMPDIR": str(folder),
         "STATE_DIR": str(folder),
     }
-    environment = {**os.environ, **NO_METADATA, **settings}
+    with emulator([pathlib.Path(sys.executable).parent / "ministack"], folder, port, settings):
+        yield Cloud(url, port)
+
+
+def free_port():
+    with socket.socket() as listener:
+        listener.bind((HOST, 0))
+        return listener.getsockname()[1]
+
+
+@contextlib.contextmanager
+def emulator(command, folder, port, settings):
+    """Runs an emulator from the time that it listens on its port."""
+    log = folder / "emulator.log"
     with log.open("w") as output:
         # A session of its own, so that the functions that it starts end with it.
         process = subprocess.Popen(
-            [pathlib.Path(sys.executable).parent / "ministack"],
+            command,
             cwd=folder,
-            env=environment,
+            env={**os.environ, **NO_METADATA, **settings},
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
 
     def is_ready():
-        assert process.poll() is None, f"MiniStack ended:\n{log.read_text()[-4000:]}"
+        assert process.poll() is None, f"the emulator ended:\n{log.read_text()[-4000:]}"
         with contextlib.suppress(OSError):
             socket.create_connection((HOST, port), timeout=1).close()
             return True
 
     try:
-        wait_for(is_ready, "MiniStack")
-        yield Cloud(url, port)
+        wait_for(is_ready, "the emulator")
+        yield
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
@@ -190,6 +201,13 @@ class Cloud:
             self.clients[service] = boto3.client(service, endpoint_url=self.url, region_name=REGION, **CREDENTIALS)
         return self.clients[service]
 
+    def adapt(self, template):
+        """The template without what this emulator cannot do."""
+        return for_ministack(template)
+
+    def door(self, url):
+        return Door(self.port, url)
+
     def create_bucket(self, name, notifies=True):
         """A bucket with EventBridge turned on in its properties."""
         s3 = self.client("s3")
@@ -217,7 +235,7 @@ class Cloud:
 
     def request(self, parameters, version=1, after=None):
         """What a deployment sends to CloudFormation."""
-        template = for_ministack(packaged(version))
+        template = self.adapt(packaged(version))
         for resource, others in (after or {}).items():
             template["Resources"][resource]["DependsOn"] = others
         template = json.dumps(template)
@@ -305,7 +323,7 @@ class Stack:
         self.cloud.client("secretsmanager").put_secret_value(SecretId=self.secret_id, SecretString=secret)
 
     def door(self):
-        return Door(self.cloud.port, self.outputs["WebhookUrl"])
+        return self.cloud.door(self.outputs["WebhookUrl"])
 
     def deliver(self, log, secret=None):
         """Posts one log as Tracebit does."""

@@ -1,0 +1,189 @@
+"""Runs LocalEmu, whose settings are in the environment, with what it lacks for template.yaml.
+
+Nothing here decides whether a call is allowed. That is LocalEmu's own evaluation of the stack's policies. It learns
+only what it cannot know otherwise:
+
+- It runs functions in Docker alone. Here the binary of a function runs as a process, behind a Lambda Runtime API.
+- It does not know the condition keys `s3:if-none-match` and `s3:prefix`, nor the ARNs of log streams, of the bus in an
+  entry, of Athena and of Glue. AWS's Service Authorization Reference defines them.
+- It lets a poller of a queue do everything. Here the poller needs the rights of the function's role, whose credentials
+  it has.
+"""
+
+import http.server
+import json
+import os
+import queue
+import subprocess
+import tempfile
+import threading
+import time
+
+from localemu import config, constants
+from localemu.runtime.main import main
+from localemu.services.iam_enforcement import arn_builder, enforcer
+from localemu.services.lambda_.invocation import plugins
+from localemu.services.lambda_.invocation.lambda_models import InvocationResult
+from localemu.services.lambda_.invocation.runtime_executor import RuntimeExecutor
+from localemu.services.s3 import provider
+
+HOST = "127.0.0.1"
+RUNTIME_API = "/2018-06-01/runtime"
+
+
+class Processes(RuntimeExecutor):
+    """Runs one instance of a function as a process of its own."""
+
+    def start(self, env_vars):
+        self.invocations, self.results = queue.Queue(), queue.Queue()
+        self.api = http.server.ThreadingHTTPServer((HOST, 0), runtime_api(self))
+        threading.Thread(target=self.api.serve_forever, daemon=True).start()
+        environment = {name: str(value) for name, value in env_vars.items()}
+        environment |= {
+            "AWS_LAMBDA_RUNTIME_API": f"{HOST}:{self.api.server_port}",
+            "AWS_ENDPOINT_URL": os.environ["FUNCTIONS_ENDPOINT_URL"],
+            "SSL_CERT_FILE": os.environ["CUSTOM_SSL_CERT_PATH"],
+        }
+        bootstrap = self.function_version.config.code.get_unzipped_code_location() / "bootstrap"
+        self.process = subprocess.Popen([bootstrap], env=environment)
+
+    def stop(self):
+        self.process.kill()
+        self.process.wait()
+        self.api.shutdown()
+        self.api.server_close()
+
+    def invoke(self, payload, function_timeout=None):
+        self.invocations.put(payload)
+        try:
+            is_error, body = self.results.get(timeout=function_timeout)
+        except queue.Empty:
+            is_error, body = True, json.dumps({"errorMessage": "the function timed out"}).encode()
+        return InvocationResult(payload["invoke-id"], body, is_error=is_error, logs="")
+
+    def deadline_ms(self):
+        return int((time.time() + self.function_version.config.timeout) * 1000)
+
+    def get_address(self):
+        return HOST
+
+    def get_endpoint_from_executor(self):
+        return HOST
+
+    def get_runtime_endpoint(self):
+        return ""
+
+    def get_logs(self):
+        return ""
+
+    @classmethod
+    def prepare_version(cls, function_version):
+        function_version.config.code.prepare_for_execution()
+
+    @classmethod
+    def cleanup_version(cls, function_version):
+        pass
+
+
+def runtime_api(instance):
+    """The Lambda Runtime API of one instance."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self):
+            assert self.path == f"{RUNTIME_API}/invocation/next", self.path
+            invocation = instance.invocations.get()
+            self.answer(
+                200,
+                invocation["payload"].encode(),
+                {
+                    "Lambda-Runtime-Aws-Request-Id": invocation["invoke-id"],
+                    "Lambda-Runtime-Invoked-Function-Arn": invocation["invoked-function-arn"],
+                    "Lambda-Runtime-Trace-Id": invocation["trace-id"],
+                    "Lambda-Runtime-Deadline-Ms": instance.deadline_ms(),
+                },
+            )
+
+        def do_POST(self):
+            instance.results.put((not self.path.endswith("/response"), self.body()))
+            self.answer(202, b"{}", {})
+
+        def body(self):
+            if self.headers["transfer-encoding"] != "chunked":
+                return self.rfile.read(int(self.headers["content-length"]))
+            chunks = []
+            while size := int(self.rfile.readline(), 16):
+                chunks.append(self.rfile.read(size))
+                self.rfile.readline()
+            self.rfile.readline()
+            return b"".join(chunks)
+
+        def answer(self, status, body, headers):
+            self.send_response(status)
+            for name, value in {**headers, "Content-Length": len(body)}.items():
+                self.send_header(name, str(value))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_):
+            pass
+
+    return Handler
+
+
+# ------------------------------------------------------------------------------------- condition keys, ARNs and callers
+
+
+def with_s3_keys(build_conditions):
+    def conditions(context, caller):
+        found = build_conditions(context, caller)
+        if context.service.service_name == "s3":
+            found["s3:if-none-match"] = context.request.headers.get("if-none-match")
+            found["s3:prefix"] = (context.service_request or {}).get("Prefix")
+        # A key without a value counts as missing.
+        return found
+
+    return conditions
+
+
+def log_arn(request, region, account):
+    stream = request.get("logStreamName", "")
+    return f"arn:aws:logs:{region}:{account}:log-group:{request.get('logGroupName', '*')}:log-stream:{stream}"
+
+
+def events_arn(request, region, account):
+    """PutEvents names the bus in each entry. The tests send one entry at a time."""
+    return known["events"]({**request, **request.get("Entries", [{}])[0]}, region, account)
+
+
+def athena_arn(request, region, account):
+    if "CatalogName" in request:
+        return f"arn:aws:athena:{region}:{account}:datacatalog/{request['CatalogName']}"
+    return f"arn:aws:athena:{region}:{account}:workgroup/{request.get('WorkGroup', 'primary')}"
+
+
+def glue_arn(request, region, account):
+    """The innermost resource of the call. AWS also asks for the database and the catalog around it."""
+    database, name = request.get("DatabaseName"), request.get("Name")
+    if database:
+        kind = f"table/{database}/{name or '*'}"
+    else:
+        kind = f"database/{name}" if name else "catalog"
+    return f"arn:aws:glue:{region}:{account}:{kind}"
+
+
+@staticmethod
+def is_by_localemu(_, access_key):
+    """Whether LocalEmu itself makes a call, and not for a role whose credentials it has."""
+    return access_key in (constants.INTERNAL_AWS_ACCESS_KEY_ID, config.INTERNAL_RESOURCE_ACCOUNT)
+
+
+known = dict(arn_builder._SERVICE_ARN_BUILDERS)
+arn_builder._SERVICE_ARN_BUILDERS |= {"logs": log_arn, "events": events_arn, "athena": athena_arn, "glue": glue_arn}
+enforcer._build_conditions = with_s3_keys(enforcer._build_conditions)
+enforcer.IAMEnforcementHandler._is_internal_call = is_by_localemu
+# It would keep the objects in a folder whose name is always the same, and leave them there.
+provider.DEFAULT_S3_TMP_DIR = tempfile.mkdtemp()
+plugins.DockerRuntimeExecutorPlugin.load = lambda _: Processes
+main()

@@ -1,0 +1,533 @@
+"""The roles and the policy of template.yaml on an emulator that enforces IAM. Each does its work, and is refused every
+other call that is tried here. A role has no action that none of these calls needs."""
+
+import base64
+import contextlib
+import copy
+import json
+import urllib.parse
+import uuid
+
+import pytest
+from botocore.exceptions import ClientError
+from cloud import ROOT, Queue, wait_for
+
+PREFIX = "security/tracebit/"
+ALERT = json.loads((ROOT / "events" / "logs" / "alert-aws.json").read_text())
+STORED = (200, {"stored": 1, "duplicates": 0, "failures": 0})
+QUEUED = (202, {"queued": True})
+# What AWS and LocalEmu call a refusal.
+REFUSALS = {"AccessDenied", "AccessDeniedException", "AuthorizationError"}
+
+# Role, its inline policy and its function, by what the tests call it.
+ROLES = {
+    "webhook": ("WebhookRole", "webhook", "WebhookFunction"),
+    "drain": ("DrainRole", "drain", "DrainFunction"),
+    "notify": ("NotifyRole", "notify", "NotifyFunction"),
+}
+
+
+@pytest.fixture(scope="session")
+def stack(account):
+    stack = account.deploy(LakePrefix=PREFIX)
+    assert stack.status == "CREATE_COMPLETE", stack.events("CREATE_FAILED")
+    return stack
+
+
+def new_alert():
+    """An alert that the lake does not have."""
+    return {**ALERT, "id": str(uuid.uuid4()), "alert_id": str(uuid.uuid4())}
+
+
+def is_refused(call, *arguments, **request):
+    """Whether IAM refuses a call. What becomes of an allowed one is no matter."""
+    try:
+        call(*arguments, **request)
+    except ClientError as error:
+        # A fault of the emulator says nothing.
+        assert error.response["ResponseMetadata"]["HTTPStatusCode"] < 500, error
+        return error.response["Error"]["Code"] in REFUSALS
+    return False
+
+
+# ---------------------------------------------------------------------------------------- the functions do their work
+
+
+@contextlib.contextmanager
+def refusing_bucket(account, stack):
+    """The lake's bucket refuses every new object meanwhile."""
+    s3, bucket = account.client("s3"), stack.bucket()
+    own = s3.get_bucket_policy(Bucket=bucket)["Policy"]
+    refusal = {"Effect": "Deny", "Principal": "*", "Action": "s3:PutObject", "Resource": f"arn:aws:s3:::{bucket}/*"}
+    document = {"Version": "2012-10-17", "Statement": [*json.loads(own)["Statement"], refusal]}
+    s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps(document))
+    try:
+        yield
+    finally:
+        s3.put_bucket_policy(Bucket=bucket, Policy=own)
+
+
+def has_record_of(stack, alert):
+    """Whether the lake has this alert."""
+    return any(alert["alert_id"].encode() in record for record in stack.records().values())
+
+
+def test_an_alert_is_stored_and_reaches_people_and_machines(stack):
+    alert = new_alert()
+    people, machines = stack.listen(stack.outputs["AlertTopic"]), stack.follow(alert["alert_id"])
+    assert stack.deliver(alert) == STORED
+    assert has_record_of(stack, alert)
+    assert json.loads(people.next()["Message"])["metadata"]["threadId"] == alert["alert_id"]
+    assert machines.next()["detail"]["alert_id"] == alert["alert_id"]
+    wait_for(lambda: stack.queue("NotifyQueue").waiting() == 0, "the notifier")
+    assert stack.queue("NotifyDeadLetters").waiting() == 0
+
+
+def test_a_delivery_waits_in_the_queue_until_the_bucket_takes_it(account, stack):
+    # The message comes back to the drain after seconds, not after a quarter of an hour.
+    queue, alert = stack.queue("SpillQueue"), new_alert()
+    account.client("sqs").set_queue_attributes(QueueUrl=queue.url, Attributes={"VisibilityTimeout": "2"})
+    with refusing_bucket(account, stack):
+        assert stack.deliver(alert) == QUEUED
+        assert queue.waiting() == 1
+        assert not has_record_of(stack, alert)
+    wait_for(lambda: has_record_of(stack, alert), "the drain")
+    wait_for(lambda: queue.waiting() == 0, "the message to leave the queue")
+    assert stack.queue("SpillDeadLetters").waiting() == 0
+
+
+# ------------------------------------------------------------------------- each statement is what the work depends on
+
+
+class Policy:
+    """The inline policy of a role, and the function that has it."""
+
+    def __init__(self, account, stack, role):
+        ids, (logical_id, self.name, function) = stack.physical_ids(), ROLES[role]
+        self.account, self.stack, self.role, self.function = account, stack, ids[logical_id], ids[function]
+        self.mapping = ids.get({"drain": "DrainFunctionSpilled", "notify": "NotifyFunctionCreated"}.get(role))
+        self.iam = account.client("iam")
+        self.document = self.iam.get_role_policy(RoleName=self.role, PolicyName=self.name)["PolicyDocument"]
+
+    @contextlib.contextmanager
+    def without(self, sid, action=None):
+        """The role has no such statement meanwhile, or lacks one action of it."""
+        document = copy.deepcopy(self.document)
+        [statement] = [each for each in document["Statement"] if each["Sid"] == sid]
+        rest = [each for each in actions(statement) if action is not None and each != action]
+        if rest:
+            statement["Action"] = rest
+        else:
+            document["Statement"].remove(statement)
+        self.put(document)
+        try:
+            yield
+        finally:
+            self.put(self.document)
+
+    def put(self, document):
+        self.iam.put_role_policy(RoleName=self.role, PolicyName=self.name, PolicyDocument=json.dumps(document))
+
+    def start_anew(self):
+        """Makes the next call start an instance, which remembers no secret and no alert."""
+        functions = self.account.client("lambda")
+        functions.update_function_configuration(FunctionName=self.function, Description=str(uuid.uuid4()))
+        functions.get_waiter("function_updated_v2").wait(FunctionName=self.function)
+
+    @contextlib.contextmanager
+    def idle(self):
+        """The queue does not invoke the function meanwhile."""
+        self.map(enabled=False)
+        try:
+            yield
+        finally:
+            self.map(enabled=True)
+
+    def map(self, enabled):
+        functions, state = self.account.client("lambda"), "Enabled" if enabled else "Disabled"
+        functions.update_event_source_mapping(UUID=self.mapping, Enabled=enabled)
+        has_state = lambda: functions.get_event_source_mapping(UUID=self.mapping)["State"] == state
+        wait_for(has_state, f"the queue's mapping to be {state}")
+
+    def message_about(self, alert, text):
+        """The message about an alert, which `text` finds, from the queue that does not invoke the function."""
+        queue = self.stack.queue({"drain": "SpillQueue", "notify": "NotifyQueue"}[self.name])
+        while alert["alert_id"].encode() not in text(message := queue.next()):
+            pass
+        return json.dumps(message)
+
+    def takes(self, message):
+        """Whether the function is done with a message of its queue."""
+        event = {"Records": [{"messageId": "one", "eventSource": "aws:sqs", "body": message}]}
+        answer = self.account.client("lambda").invoke(FunctionName=self.function, Payload=json.dumps(event))
+        answer = json.loads(answer["Payload"].read())
+        assert answer in ({"batchItemFailures": []}, {"batchItemFailures": [{"itemIdentifier": "one"}]}), answer
+        return not answer["batchItemFailures"]
+
+
+def record_of(stack, event):
+    """The record that S3's event is about. LocalEmu encodes the key in it."""
+    return stack.records()[urllib.parse.unquote(event["detail"]["object"]["key"])]
+
+
+def actions(statement):
+    return [statement["Action"]] if isinstance(statement["Action"], str) else statement["Action"]
+
+
+@pytest.mark.parametrize(
+    ("sid", "answer"),
+    [("AddToLake", QUEUED), ("ReadSharedSecret", 503), ("SpillWhatIsNotStored", 503)],
+)
+def test_the_webhook_needs_each_statement(account, stack, sid, answer):
+    policy = Policy(account, stack, "webhook")
+    policy.start_anew()
+    with policy.without(sid), contextlib.ExitStack() as more:
+        if sid == "SpillWhatIsNotStored":
+            more.enter_context(refusing_bucket(account, stack))
+        status, body = stack.deliver(new_alert())
+        assert answer in (status, (status, body))
+    policy.start_anew()
+    assert stack.deliver(new_alert()) == STORED
+    wait_for(lambda: stack.queue("SpillQueue").waiting() == 0, "the drain")
+
+
+@pytest.mark.parametrize("sid", ["AddToLake", "ReadSharedSecret"])
+def test_the_drain_needs_each_statement(account, stack, sid):
+    policy, alert = Policy(account, stack, "drain"), new_alert()
+    with policy.idle():
+        with refusing_bucket(account, stack):
+            assert stack.deliver(alert) == QUEUED
+        message = policy.message_about(alert, lambda message: base64.b64decode(message["body"]))
+        policy.start_anew()
+        with policy.without(sid):
+            assert not policy.takes(message)
+            assert not has_record_of(stack, alert)
+        policy.start_anew()
+        assert policy.takes(message)
+        assert has_record_of(stack, alert)
+
+
+@pytest.mark.parametrize("sid", ["ReadWhatRings", "TellPeople", "TellMachines"])
+def test_the_notifier_needs_each_statement(account, stack, sid):
+    policy, alert = Policy(account, stack, "notify"), new_alert()
+    with policy.idle():
+        assert stack.deliver(alert) == STORED
+        message = policy.message_about(alert, lambda message: record_of(stack, message))
+        with policy.without(sid):
+            assert not policy.takes(message)
+        assert policy.takes(message)
+
+
+def test_the_notifier_marks_nothing_without_its_statement(account, stack):
+    policy, alert, s3 = Policy(account, stack, "notify"), new_alert(), account.client("s3")
+    markers = lambda: s3.list_objects_v2(Bucket=stack.bucket(), Prefix=f"{PREFIX}notified/")["KeyCount"]
+    with policy.idle():
+        assert stack.deliver(alert) == STORED
+        message, before = policy.message_about(alert, lambda message: record_of(stack, message)), markers()
+        with policy.without("MarkAsNotified"):
+            # The alert has rung, and would ring again.
+            assert policy.takes(message)
+            assert markers() == before
+        policy.start_anew()
+        assert policy.takes(message)
+        assert markers() == before + 1
+
+
+# ---------------------------------------------------------------------------------------------------- who may do what
+
+
+class Targets:
+    """What a call can be aimed at: what the stack creates, and its neighbours in the account."""
+
+    def __init__(self, account, stack):
+        self.ids, self.lake, self.secret = stack.physical_ids(), stack.bucket(), stack.secret_id
+        self.name, self.database = stack.name, stack.parameters["DatabaseName"]
+        self.results = self.ids["ResultsBucket"]
+        s3, sqs = account.client("s3"), account.client("sqs")
+        self.alert = f"{PREFIX}tracebit_alert/day=2026-11-20/hour=02/one.json"
+        self.health_check = f"{PREFIX}tracebit_healthcheck/day=2026-11-20/hour=02/one.json"
+        self.failure = f"{PREFIX}classification_failures/day=2026-11-20/hour=02/one.json"
+        self.marker = f"{PREFIX}notified/one"
+        self.outside = "security/other/one.json"
+        for key in [self.alert, self.health_check, self.failure, self.marker, self.outside]:
+            s3.put_object(Bucket=self.lake, Key=key, Body=b"{}")
+        s3.put_object(Bucket=self.results, Key="one.csv", Body=b"")
+        self.other_bucket, self.other_bus = "another-bucket", "another-bus"
+        account.create_bucket(self.other_bucket, notifies=False)
+        s3.put_object(Bucket=self.other_bucket, Key=self.alert, Body=b"{}")
+        self.other_secret = account.client("secretsmanager").create_secret(Name="other", SecretString="other")["ARN"]
+        self.other_queue = Queue.new(sqs, "other").url
+        self.other_topic = account.client("sns").create_topic(Name="other")["TopicArn"]
+        account.client("events").create_event_bus(Name=self.other_bus)
+        # What LocalEmu's CloudFormation does not create.
+        glue, athena = account.client("glue"), account.client("athena")
+        for database, workgroup in [(self.database, self.name), ("other", "other")]:
+            glue.create_database(DatabaseInput={"Name": database})
+            glue.create_table(DatabaseName=database, TableInput={"Name": "tracebit_alert"})
+            athena.create_work_group(Name=workgroup)
+
+    def log_group(self, role):
+        return self.ids[{"webhook": "WebhookLogs", "drain": "DrainLogs", "notify": "NotifyLogs"}[role]]
+
+
+def put(bucket, key):
+    """Adds an object, as the functions do."""
+    return lambda use, to: use("s3").put_object(
+        Bucket=bucket(to), Key=f"{key(to)}-{uuid.uuid4()}", Body=b"{}", IfNoneMatch="*"
+    )
+
+
+def get(bucket, key):
+    return lambda use, to: use("s3").get_object(Bucket=bucket(to), Key=key(to))
+
+
+def list_keys(bucket, prefix):
+    return lambda use, to: use("s3").list_objects_v2(Bucket=bucket(to), Prefix=prefix)
+
+
+def send(queue):
+    return lambda use, to: use("sqs").send_message(QueueUrl=queue(to), MessageBody="{}")
+
+
+def receive(queue):
+    return lambda use, to: use("sqs").receive_message(QueueUrl=queue(to), VisibilityTimeout=0)
+
+
+def delete(queue):
+    return lambda use, to: use("sqs").delete_message(QueueUrl=queue(to), ReceiptHandle="none")
+
+
+def attributes(queue):
+    return lambda use, to: use("sqs").get_queue_attributes(QueueUrl=queue(to), AttributeNames=["All"])
+
+
+def publish(topic):
+    return lambda use, to: use("sns").publish(TopicArn=topic(to), Message="test")
+
+
+def put_event(bus):
+    entry = {"Source": "test", "DetailType": "test", "Detail": "{}"}
+    return lambda use, to: use("events").put_events(Entries=[{**entry, "EventBusName": bus(to)}])
+
+
+def make_stream(role):
+    return lambda use, to: use("logs").create_log_stream(
+        logGroupName=to.log_group(role), logStreamName=str(uuid.uuid4())
+    )
+
+
+def put_log(role):
+    event = {"timestamp": 0, "message": "test"}
+    return lambda use, to: use("logs").put_log_events(
+        logGroupName=to.log_group(role), logStreamName="none", logEvents=[event]
+    )
+
+
+lake, results, another_bucket = lambda to: to.lake, lambda to: to.results, lambda to: to.other_bucket
+spill, spill_dead = lambda to: to.ids["SpillQueue"], lambda to: to.ids["SpillDeadLetters"]
+notify, notify_dead = lambda to: to.ids["NotifyQueue"], lambda to: to.ids["NotifyDeadLetters"]
+other_queue = lambda to: to.other_queue
+WRITERS, FUNCTIONS, ANALYST = {"webhook", "drain"}, {"webhook", "drain", "notify"}, {"analyst"}
+NOBODY = set()
+
+# Every call that is tried, and who may make it.
+CALLS = {
+    # The lake.
+    "add a record": (put(lake, lambda to: to.alert), WRITERS),
+    "add a marker": (put(lake, lambda to: to.marker), WRITERS | {"notify"}),
+    "add an object outside the prefix": (put(lake, lambda to: to.outside), NOBODY),
+    "add an object to another bucket": (put(another_bucket, lambda to: to.alert), NOBODY),
+    "overwrite a record": (lambda use, to: use("s3").put_object(Bucket=to.lake, Key=to.alert, Body=b"{}"), NOBODY),
+    "overwrite a marker": (lambda use, to: use("s3").put_object(Bucket=to.lake, Key=to.marker, Body=b"{}"), NOBODY),
+    "delete a record": (lambda use, to: use("s3").delete_object(Bucket=to.lake, Key=to.alert), NOBODY),
+    "delete a marker": (lambda use, to: use("s3").delete_object(Bucket=to.lake, Key=to.marker), NOBODY),
+    "read an alert": (get(lake, lambda to: to.alert), {"notify", "analyst"}),
+    "read a failure": (get(lake, lambda to: to.failure), {"notify", "analyst"}),
+    "read a marker": (get(lake, lambda to: to.marker), {"notify", "analyst"}),
+    "read a health check": (get(lake, lambda to: to.health_check), ANALYST),
+    "read an object outside the prefix": (get(lake, lambda to: to.outside), NOBODY),
+    "read another bucket": (get(another_bucket, lambda to: to.alert), NOBODY),
+    "list the lake": (list_keys(lake, PREFIX), ANALYST),
+    "list the markers": (list_keys(lake, f"{PREFIX}notified/"), {"notify", "analyst"}),
+    "list the alerts": (list_keys(lake, f"{PREFIX}tracebit_alert/"), ANALYST),
+    "list outside the prefix": (list_keys(lake, "security/other/"), NOBODY),
+    "list the whole bucket": (lambda use, to: use("s3").list_objects_v2(Bucket=to.lake), NOBODY),
+    "list the versions": (lambda use, to: use("s3").list_object_versions(Bucket=to.lake, Prefix=PREFIX), NOBODY),
+    "locate the lake": (lambda use, to: use("s3").get_bucket_location(Bucket=to.lake), ANALYST),
+    "read the lake's policy": (lambda use, to: use("s3").get_bucket_policy(Bucket=to.lake), NOBODY),
+    "drop the lake's policy": (lambda use, to: use("s3").delete_bucket_policy(Bucket=to.lake), NOBODY),
+    "delete the lake": (lambda use, to: use("s3").delete_bucket(Bucket=to.lake), NOBODY),
+    "list the buckets": (lambda use, to: use("s3").list_buckets(), NOBODY),
+    # The results of queries.
+    "write a result": (put(results, lambda to: "result.csv"), ANALYST),
+    "read a result": (get(results, lambda to: "one.csv"), ANALYST),
+    "list the results": (list_keys(results, ""), ANALYST),
+    "list the uploads of results": (lambda use, to: use("s3").list_multipart_uploads(Bucket=to.results), ANALYST),
+    "list the parts of a result": (
+        lambda use, to: use("s3").list_parts(Bucket=to.results, Key="one.csv", UploadId="none"),
+        ANALYST,
+    ),
+    "abort the upload of a result": (
+        lambda use, to: use("s3").abort_multipart_upload(Bucket=to.results, Key="one.csv", UploadId="none"),
+        ANALYST,
+    ),
+    "locate the results": (lambda use, to: use("s3").get_bucket_location(Bucket=to.results), ANALYST),
+    "delete a result": (lambda use, to: use("s3").delete_object(Bucket=to.results, Key="one.csv"), NOBODY),
+    # The secret.
+    "read the secret": (lambda use, to: use("secretsmanager").get_secret_value(SecretId=to.secret), WRITERS),
+    "read another secret": (lambda use, to: use("secretsmanager").get_secret_value(SecretId=to.other_secret), NOBODY),
+    "change the secret": (
+        lambda use, to: use("secretsmanager").put_secret_value(SecretId=to.secret, SecretString="x"),
+        NOBODY,
+    ),
+    "describe the secret": (lambda use, to: use("secretsmanager").describe_secret(SecretId=to.secret), NOBODY),
+    "list the secrets": (lambda use, to: use("secretsmanager").list_secrets(), NOBODY),
+    # The queues.
+    "send to the spill queue": (send(spill), {"webhook"}),
+    "receive from the spill queue": (receive(spill), {"drain"}),
+    "delete from the spill queue": (delete(spill), {"drain"}),
+    "look at the spill queue": (attributes(spill), {"drain"}),
+    "purge the spill queue": (lambda use, to: use("sqs").purge_queue(QueueUrl=spill(to)), NOBODY),
+    "send to the drain's dead letters": (send(spill_dead), NOBODY),
+    "receive from the drain's dead letters": (receive(spill_dead), NOBODY),
+    "send to the notifier's queue": (send(notify), NOBODY),
+    "receive from the notifier's queue": (receive(notify), {"notify"}),
+    "delete from the notifier's queue": (delete(notify), {"notify"}),
+    "look at the notifier's queue": (attributes(notify), {"notify"}),
+    "send to the notifier's dead letters": (send(notify_dead), NOBODY),
+    "receive from the notifier's dead letters": (receive(notify_dead), NOBODY),
+    "send to another queue": (send(other_queue), NOBODY),
+    "receive from another queue": (receive(other_queue), NOBODY),
+    "list the queues": (lambda use, to: use("sqs").list_queues(), NOBODY),
+    # The topics and the buses.
+    "publish an alert": (publish(lambda to: to.ids["AlertTopic"]), {"notify"}),
+    "publish to another topic": (publish(lambda to: to.other_topic), NOBODY),
+    "subscribe to the alerts": (
+        lambda use, to: use("sns").subscribe(
+            TopicArn=to.ids["AlertTopic"], Protocol="sqs", Endpoint="arn:aws:sqs:eu-west-1:000000000000:other"
+        ),
+        NOBODY,
+    ),
+    "put an event on the bus": (put_event(lambda to: "default"), {"notify"}),
+    "put an event on another bus": (put_event(lambda to: to.other_bus), NOBODY),
+    "remove the rule's target": (
+        lambda use, to: use("events").remove_targets(Rule=to.ids["ObjectCreatedRule"], Ids=["notifier"]),
+        NOBODY,
+    ),
+    # Logs and traces.
+    **{f"make a log stream of the {role}": (make_stream(role), {role}) for role in ROLES},
+    **{f"write to a log of the {role}": (put_log(role), {role}) for role in ROLES},
+    "make a log group": (lambda use, to: use("logs").create_log_group(logGroupName=str(uuid.uuid4())), NOBODY),
+    "read a log": (
+        lambda use, to: use("logs").get_log_events(logGroupName=to.log_group("webhook"), logStreamName="none"),
+        NOBODY,
+    ),
+    "send a trace": (lambda use, to: use("xray").put_trace_segments(TraceSegmentDocuments=["{}"]), FUNCTIONS),
+    "send telemetry": (
+        lambda use, to: use("xray").put_telemetry_records(TelemetryRecords=[{"Timestamp": 0}]),
+        FUNCTIONS,
+    ),
+    # Athena and Glue.
+    "list the workgroups": (lambda use, to: use("athena").list_work_groups(), ANALYST),
+    "list the catalogs": (lambda use, to: use("athena").list_data_catalogs(), ANALYST),
+    "list the saved queries": (lambda use, to: use("athena").list_named_queries(WorkGroup=to.name), ANALYST),
+    "list the queries of another workgroup": (
+        lambda use, to: use("athena").list_named_queries(WorkGroup="other"),
+        NOBODY,
+    ),
+    "list the history": (lambda use, to: use("athena").list_query_executions(WorkGroup=to.name), ANALYST),
+    "look at the workgroup": (lambda use, to: use("athena").get_work_group(WorkGroup=to.name), ANALYST),
+    "change the workgroup": (lambda use, to: use("athena").update_work_group(WorkGroup=to.name), NOBODY),
+    "run a query": (
+        lambda use, to: use("athena").start_query_execution(QueryString="SELECT 1", WorkGroup=to.name),
+        ANALYST,
+    ),
+    "run a query in another workgroup": (
+        lambda use, to: use("athena").start_query_execution(QueryString="SELECT 1", WorkGroup="other"),
+        NOBODY,
+    ),
+    "save a query": (
+        lambda use, to: use("athena").create_named_query(
+            Name="one", Database=to.database, QueryString="SELECT 1", WorkGroup=to.name
+        ),
+        ANALYST,
+    ),
+    "read a table's columns": (
+        lambda use, to: use("glue").get_table(DatabaseName=to.database, Name="tracebit_alert"),
+        ANALYST,
+    ),
+    "read another database's table": (
+        lambda use, to: use("glue").get_table(DatabaseName="other", Name="tracebit_alert"),
+        NOBODY,
+    ),
+    "list the tables": (lambda use, to: use("glue").get_tables(DatabaseName=to.database), ANALYST),
+    "look at the database": (lambda use, to: use("glue").get_database(Name=to.database), ANALYST),
+    "list the databases": (lambda use, to: use("glue").get_databases(), ANALYST),
+    "drop a table": (
+        lambda use, to: use("glue").delete_table(DatabaseName=to.database, Name="tracebit_alert"),
+        NOBODY,
+    ),
+    # The functions and the roles themselves.
+    "invoke the drain": (lambda use, to: use("lambda").invoke(FunctionName=to.ids["DrainFunction"]), NOBODY),
+    "change the function": (
+        lambda use, to: use("lambda").update_function_configuration(FunctionName=to.ids["WebhookFunction"], Timeout=1),
+        NOBODY,
+    ),
+    "read a policy": (
+        lambda use, to: use("iam").get_role_policy(RoleName=to.ids["WebhookRole"], PolicyName="webhook"),
+        NOBODY,
+    ),
+    "change a policy": (
+        lambda use, to: use("iam").delete_role_policy(RoleName=to.ids["WebhookRole"], PolicyName="webhook"),
+        NOBODY,
+    ),
+}
+
+
+@pytest.fixture(scope="session")
+def targets(account, stack):
+    return Targets(account, stack)
+
+
+@pytest.fixture(scope="session")
+def callers(account, stack):
+    ids = stack.physical_ids()
+    roles = {name: account.role(ids[role]) for name, (role, *_) in ROLES.items()}
+    return {**roles, "analyst": account.user("analyst", ids["AnalystPolicy"])}
+
+
+@pytest.mark.parametrize("caller", [*ROLES, "analyst"])
+@pytest.mark.parametrize("call", CALLS)
+def test_nobody_may_do_more_or_less_than_this(callers, targets, caller, call):
+    make, allowed = CALLS[call]
+    assert is_refused(make, callers[caller].client, targets) == (caller not in allowed)
+
+
+@pytest.mark.parametrize(
+    ("caller", "call"),
+    [
+        ("webhook", "add a record"),
+        ("webhook", "send to the spill queue"),
+        ("drain", "receive from the spill queue"),
+        ("notify", "receive from the notifier's queue"),
+        ("notify", "publish an alert"),
+        ("analyst", "read an alert"),
+        ("analyst", "read a result"),
+    ],
+)
+def test_nobody_may_do_it_without_tls(callers, targets, caller, call):
+    make, _ = CALLS[call]
+    assert is_refused(make, lambda service: callers[caller].client(service, scheme="http"), targets)
+
+
+@pytest.mark.parametrize("caller", ROLES)
+def test_no_role_has_an_action_that_no_call_needs(account, stack, callers, targets, caller):
+    policy = Policy(account, stack, caller)
+    calls = [make for make, allowed in CALLS.values() if caller in allowed]
+    needless = []
+    for statement in policy.document["Statement"]:
+        for action in actions(statement):
+            with policy.without(statement["Sid"], action):
+                if not any(is_refused(make, callers[caller].client, targets) for make in calls):
+                    needless.append((statement["Sid"], action))
+    assert not needless
