@@ -83,9 +83,9 @@ impl Measured {
 /// Every table.
 pub(crate) fn markdown(reports: &[Report], rounds: usize, requests: usize) -> String {
     let mut text = vec![format!(
-        "{}, {}: {rounds} rounds in turns, {requests} warm requests in each with pauses, and as many back \
-         to back. Times in ms: the median, and in brackets the \
-         least and the most of the rounds.\n",
+        "{}, {}: {rounds} rounds in turns.\n\n\
+         In each round {requests} warm requests with pauses, and as many back to back. Times in ms: the median, and in\n\
+         brackets the least and the most of the rounds.\n",
         Utc::now().format("%Y-%m-%d"),
         machine()
     )];
