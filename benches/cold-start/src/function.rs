@@ -29,14 +29,12 @@ pub(crate) struct Function {
     pub(crate) bootstrap: PathBuf,
     /// What is uploaded, in bytes, where that is the bootstrap alone.
     pub(crate) zip_bytes: Option<usize>,
-    /// Whether it takes the secret from Secrets Manager.
-    pub(crate) fetches_secret: bool,
+    /// Whether it is a build of tracebit-lake, which takes the secret from Secrets Manager and stores each log by itself.
+    pub(crate) is_ours: bool,
     /// Whether it refuses what is not signed.
     pub(crate) verifies: bool,
     /// Whether it takes a large payload.
     pub(crate) takes_batches: bool,
-    /// Whether it stores each log of a payload by itself.
-    pub(crate) files_logs: bool,
 }
 
 impl Function {
@@ -66,7 +64,7 @@ impl Function {
 
     /// A build of tracebit-lake.
     pub(crate) fn ours(name: &str, bootstrap: PathBuf) -> Result<Self> {
-        Ok(Self { fetches_secret: true, verifies: true, files_logs: true, ..Self::native(name, bootstrap)? })
+        Ok(Self { is_ours: true, verifies: true, ..Self::native(name, bootstrap)? })
     }
 
     fn native(name: &str, bootstrap: PathBuf) -> Result<Self> {
@@ -74,23 +72,14 @@ impl Function {
             name: name.to_owned(),
             zip_bytes: Some(zip_bytes(&bootstrap)?),
             bootstrap,
-            fetches_secret: false,
+            is_ours: false,
             verifies: false,
             takes_batches: ![EMPTY, EMPTY_LEAN].contains(&name),
-            files_logs: false,
         })
     }
 
     fn script(name: &str, bootstrap: PathBuf) -> Self {
-        Self {
-            name: name.to_owned(),
-            bootstrap,
-            zip_bytes: None,
-            fetches_secret: false,
-            verifies: true,
-            takes_batches: false,
-            files_logs: false,
-        }
+        Self { name: name.to_owned(), bootstrap, zip_bytes: None, is_ours: false, verifies: true, takes_batches: false }
     }
 }
 
@@ -102,7 +91,7 @@ fn cargo(folder: &Path, options: &[&str]) -> Result<()> {
 }
 
 fn run(command: &mut Command) -> Result<()> {
-    let status = command.status().with_context(|| format!("cannot run {:?}", command.get_program()))?;
+    let status = command.status().with_context(|| format!("cannot run {}", command.get_program().display()))?;
     ensure!(status.success(), "{command:?} failed: {status}");
     Ok(())
 }

@@ -77,8 +77,8 @@ async fn main() -> Result<()> {
         let measured = in_turns(&functions, &cloud, &share, &options).await?;
         let takes_batches = functions.iter().filter(|function| function.takes_batches);
         let large = batches(takes_batches, delivery::large_batch, &cloud, &share, options.rounds).await?;
-        let files_logs = functions.iter().filter(|function| function.files_logs);
-        let of_logs = batches(files_logs, delivery::batch_of_logs, &cloud, &share, options.rounds).await?;
+        let ours = functions.iter().filter(|function| function.is_ours);
+        let of_logs = batches(ours, delivery::batch_of_logs, &cloud, &share, options.rounds).await?;
         reports.push(Report { memory: *memory, share: share.describe(), measured, large, of_logs });
     }
 

@@ -120,7 +120,7 @@ pub(crate) async fn batch(function: &Function, cloud: &Cloud, share: &Share, eve
 
 async fn start(function: &Function, cloud: &Cloud) -> Result<(runtime_api::Function, Duration)> {
     let started = Instant::now();
-    let process = runtime_api::Function::start(&function.bootstrap, &cloud.environment(function.fetches_secret)).await;
+    let process = runtime_api::Function::start(&function.bootstrap, &cloud.environment(function.is_ours)).await;
     process.ready().await.map_err(|output| anyhow!("{}: {output}", function.name))?;
     Ok((process, started.elapsed()))
 }
