@@ -31,7 +31,7 @@ PREFIX = "security/tracebit/"
 SECRET = "a secret of this check alone"
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "y", "AWS_REGION": "eu-west-1"}
 DATABASE = "tracebit_lake"
-START_SECONDS = 120
+START_SECONDS = 600
 DELIVERY_SECONDS = 60
 
 
