@@ -88,7 +88,7 @@ def main():
                 taken = seconds(database, query, options.runs)
                 cells[query].append(f"{taken:.1f} s, {count:,} objects, {size / 1e6:,.1f} MB")
                 print(f"{alerts:,} alerts: {query}: {cells[query][-1]}", file=sys.stderr, flush=True)
-    print(f"| query | {' | '.join(f'{alerts:,} alerts' for alerts in options.alerts)} |")
+    print(f"| saved query | {' | '.join(f'{alerts:,} alerts' for alerts in options.alerts)} |")
     print(f"| --- |{' ---: |' * len(options.alerts)}")
     for query in MEASURED:
         print(f"| `{query}` | {' | '.join(cells[query])} |")

@@ -21,10 +21,10 @@ from cryptography.x509.oid import NameOID
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "stack"))
 
-from cloud import HOST, PATIENCE_SECONDS, REGION, Cloud, Door, emulator, free_port
+from cloud import HOST, PATIENCE_SECONDS, REGION, Cloud, Door, emulator, free_port, with_references
 
 # The access key whose holder may do everything, as the root user may.
-ROOT = "test"
+ROOT_KEY = "test"
 # LocalEmu's S3 sends its events with this access key.
 EVENTS_OF_S3 = "000000000000"
 
@@ -42,21 +42,7 @@ def for_localemu(template):
     kept = {name: resource for name, resource in resources.items() if not resource["Type"].startswith(missing)}
     outputs = {name: output for name, output in template["Outputs"].items() if name != "DashboardConsole"}
     names = {"WorkGroup": "AWS::StackName", "Database": "DatabaseName"}
-    return renamed({**template, "Resources": kept, "Outputs": outputs}, names)
-
-
-def renamed(node, names):
-    """The template with other names in its references."""
-    if isinstance(node, dict):
-        if node.keys() == {"Ref"}:
-            return {"Ref": names.get(node["Ref"], node["Ref"])}
-        return {key: renamed(value, names) for key, value in node.items()}
-    if isinstance(node, list):
-        return [renamed(value, names) for value in node]
-    if isinstance(node, str):
-        for old, new in names.items():
-            node = node.replace(f"${{{old}}}", f"${{{new}}}")
-    return node
+    return with_references({**template, "Resources": kept, "Outputs": outputs}, names)
 
 
 class TlsDoor(Door):
@@ -68,12 +54,8 @@ class TlsDoor(Door):
         self.host = urllib.parse.urlsplit(url).netloc
         self.trust = ssl.create_default_context(cafile=certificate)
 
-    def post(self, body, headers):
-        connection = http.client.HTTPSConnection(HOST, self.port, timeout=PATIENCE_SECONDS, context=self.trust)
-        with contextlib.closing(connection):
-            connection.request("POST", "/", body, {**headers, "host": self.host})
-            response = connection.getresponse()
-            return response.status, json.loads(response.read())
+    def connection(self):
+        return http.client.HTTPSConnection(HOST, self.port, timeout=PATIENCE_SECONDS, context=self.trust)
 
 
 @contextlib.contextmanager
@@ -92,7 +74,7 @@ def localemu(folder):
         "DISABLE_EVENTS": "1",
         "DNS_ADDRESS": "0",
         "IAM_ENFORCEMENT": "1",
-        "ROOT_ACCESS_KEYS": f"{ROOT},{EVENTS_OF_S3}",
+        "ROOT_ACCESS_KEYS": f"{ROOT_KEY},{EVENTS_OF_S3}",
         # Where it unpacks the functions, and keeps what it remembers.
         "TMPDIR": str(folder),
         "FILESYSTEM_ROOT": str(folder / "root"),
@@ -142,7 +124,7 @@ class Account(Cloud):
     def __init__(self, url, port, certificate):
         super().__init__(url, port)
         self.certificate = certificate
-        self.root = Caller(self, {"aws_access_key_id": ROOT, "aws_secret_access_key": ROOT})
+        self.root = Caller(self, {"aws_access_key_id": ROOT_KEY, "aws_secret_access_key": ROOT_KEY})
 
     def client(self, service):
         return self.root.client(service)

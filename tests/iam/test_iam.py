@@ -10,12 +10,9 @@ import uuid
 
 import pytest
 from botocore.exceptions import ClientError
-from cloud import ROOT, Queue, wait_for
+from cloud import QUEUED, STORED, Queue, new_alert, wait_for
 
 PREFIX = "security/tracebit/"
-ALERT = json.loads((ROOT / "events" / "logs" / "alert-aws.json").read_text())
-STORED = (200, {"stored": 1, "duplicates": 0, "failures": 0})
-QUEUED = (202, {"queued": True})
 # What AWS and LocalEmu call a refusal.
 REFUSALS = {"AccessDenied", "AccessDeniedException", "AuthorizationError"}
 
@@ -34,13 +31,8 @@ def stack(account):
     return stack
 
 
-def new_alert():
-    """An alert that the lake does not have."""
-    return {**ALERT, "id": str(uuid.uuid4()), "alert_id": str(uuid.uuid4())}
-
-
 def is_refused(call, *arguments, **request):
-    """Whether IAM refuses a call. What becomes of an allowed one is no matter."""
+    """Whether IAM refuses a call. It does not matter what becomes of an allowed one."""
     try:
         call(*arguments, **request)
     except ClientError as error:

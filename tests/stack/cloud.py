@@ -23,6 +23,7 @@ import subprocess
 import sys
 import time
 import urllib.parse
+import uuid
 import zipfile
 
 import boto3
@@ -39,6 +40,11 @@ PACKAGES = "packages"
 PATIENCE_SECONDS = 180
 NO_METADATA = {"AWS_EC2_METADATA_DISABLED": "true"}
 
+ALERT = json.loads((ROOT / "events" / "logs" / "alert-aws.json").read_text())
+# The answers to one new log.
+STORED = (200, {"stored": 1, "duplicates": 0, "failures": 0})
+QUEUED = (202, {"queued": True})
+
 
 def wait_for(result, what):
     """The first result that is not empty, within a generous limit."""
@@ -50,6 +56,11 @@ def wait_for(result, what):
     return found
 
 
+def new_alert():
+    """An alert that the lake does not have."""
+    return {**ALERT, "id": str(uuid.uuid4()), "alert_id": str(uuid.uuid4())}
+
+
 def sign(secret, body):
     return hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
 
@@ -58,7 +69,8 @@ def sign(secret, body):
 
 
 def for_ministack(template):
-    """The template without what MiniStack 1.5.33 cannot do. Nothing else here knows of its faults, apart from `Door`.
+    """The template without what MiniStack 1.5.33 cannot do. Nothing else here knows of its faults, apart from
+    `MiniStackDoor`.
 
     docs/deploy.md lists them, and what proves each of these things instead ("What an emulator cannot show").
     """
@@ -72,38 +84,50 @@ def for_ministack(template):
             del resource["Properties"]["Metrics"]
             resource["Properties"] |= {"Namespace": "None", "MetricName": "None", "Statistic": "Sum", "Period": 300}
         resources[name] = resource
-    return with_the_arn_of_the_secret({**template, "Resources": resources})
+    # `!Ref` of a secret is its ARN in AWS, and its name in MiniStack. Its attribute `Id` is the ARN in both.
+    return with_references({**template, "Resources": resources}, {"SharedSecret": "SharedSecret.Id"})
 
 
-def with_the_arn_of_the_secret(node):
-    """`!Ref` of a secret is its ARN in AWS, and its name in MiniStack. Its attribute `Id` is the ARN in both."""
+def with_references(node, names):
+    """The template with other references: `names` has the new one by the old one. A new one with a dot is an attribute."""
     if isinstance(node, dict):
-        if node == {"Ref": "SharedSecret"}:
-            return {"Fn::GetAtt": ["SharedSecret", "Id"]}
-        return {key: with_the_arn_of_the_secret(value) for key, value in node.items()}
+        if node.keys() == {"Ref"} and node["Ref"] in names:
+            name = names[node["Ref"]]
+            return {"Fn::GetAtt": name.split(".")} if "." in name else {"Ref": name}
+        return {key: with_references(value, names) for key, value in node.items()}
     if isinstance(node, list):
-        return [with_the_arn_of_the_secret(value) for value in node]
-    return node.replace("${SharedSecret}", "${SharedSecret.Id}") if isinstance(node, str) else node
+        return [with_references(value, names) for value in node]
+    if isinstance(node, str):
+        for old, new in names.items():
+            node = node.replace(f"${{{old}}}", f"${{{new}}}")
+    return node
 
 
 class Door:
-    """A way in: the address that the stack prints, reached through MiniStack's one port."""
+    """A way in: the address that the stack prints, reached through an emulator's one port."""
 
     def __init__(self, port, url):
-        # A function URL's host is AWS's, an HTTP API's is MiniStack's. Both lead to the one port.
+        # A function URL's host is AWS's, an HTTP API's is the emulator's. Both lead to the one port.
         self.host = urllib.parse.urlsplit(url).hostname
         self.port = port
 
+    def connection(self):
+        return http.client.HTTPConnection(HOST, self.port, timeout=PATIENCE_SECONDS)
+
     def post(self, body, headers):
         """The response to one request: its status, and its body as JSON."""
-        # MiniStack decodes a body that is labelled as JSON as UTF-8, even if it is compressed.
-        if "content-encoding" in headers:
-            headers = {name: value for name, value in headers.items() if name != "content-type"}
-        connection = http.client.HTTPConnection(HOST, self.port, timeout=PATIENCE_SECONDS)
-        with contextlib.closing(connection):
+        with contextlib.closing(self.connection()) as connection:
             connection.request("POST", "/", body, {**headers, "host": self.host})
             response = connection.getresponse()
             return response.status, json.loads(response.read())
+
+
+class MiniStackDoor(Door):
+    def post(self, body, headers):
+        # MiniStack decodes a body that is labelled as JSON as UTF-8, even if it is compressed.
+        if "content-encoding" in headers:
+            headers = {name: value for name, value in headers.items() if name != "content-type"}
+        return super().post(body, headers)
 
 
 @contextlib.contextmanager
@@ -206,7 +230,7 @@ class Cloud:
         return for_ministack(template)
 
     def door(self, url):
-        return Door(self.port, url)
+        return MiniStackDoor(self.port, url)
 
     def create_bucket(self, name, notifies=True):
         """A bucket with EventBridge turned on in its properties."""

@@ -8,7 +8,7 @@ import uuid
 import pytest
 import yaml
 from botocore.exceptions import ClientError
-from cloud import PACKAGES, ROOT, wait_for
+from cloud import ALERT, PACKAGES, QUEUED, ROOT, STORED, new_alert, wait_for
 
 # The ways into the function, each with the parameters that open it.
 FRONT_DOORS = [
@@ -19,10 +19,7 @@ FRONT_DOORS = [
 EVENTS_SECRET = "tracebit-lake-development-secret"
 SAMPLES = yaml.safe_load((ROOT / "events" / "samples.yml").read_text())
 HEALTH_CHECK = json.loads((ROOT / "events" / "logs" / "health-check.json").read_text())
-ALERT = json.loads((ROOT / "events" / "logs" / "alert-aws.json").read_text())
-STORED = (200, {"stored": 1, "duplicates": 0, "failures": 0})
 DUPLICATE = (200, {"stored": 0, "duplicates": 1, "failures": 0})
-QUEUED = (202, {"queued": True})
 # What outlives the stack, because it may hold records.
 RETAINED = {"LakeBucket", "LakeBucketPolicy", "SpillQueue", "SpillDeadLetters", "ResultsBucket", "ResultsBucketPolicy"}
 # What signs the deliveries that wait in the queue.
@@ -38,11 +35,6 @@ def deployed(cloud, **parameters):
 @pytest.fixture(params=FRONT_DOORS)
 def stack(cloud, request):
     return deployed(cloud, **request.param)
-
-
-def new_alert():
-    """An alert that the lake does not have."""
-    return {**ALERT, "id": str(uuid.uuid4()), "alert_id": str(uuid.uuid4())}
 
 
 # ----------------------------------------------------------------------------------------------------------- Tracebit

@@ -13,13 +13,12 @@ const ALERT: &str = include_str!("../../../events/logs/alert-aws.json");
 /// The large batch, in bytes of payload.
 pub(crate) const BATCH_BYTES: usize = 6_000_000;
 
-/// The batch of many logs: as many of one table and hour as tracebit-lake still stores as an object each.
+/// The batch of many logs: the most of one table and hour that tracebit-lake stores as an object each.
 pub(crate) const BATCH_LOGS: usize = 500;
 
 /// The event of one alert that was never sent before, signed.
 pub(crate) fn alert() -> String {
-    let body = unique_alert();
-    event(body.as_bytes(), &signature(body.as_bytes()))
+    signed(&unique_alert())
 }
 
 /// The same with a signature under another secret.
@@ -34,13 +33,12 @@ pub(crate) fn large_batch() -> String {
         body.push_str(&unique_alert());
         body.push('\n');
     }
-    event(body.as_bytes(), &signature(body.as_bytes()))
+    signed(&body)
 }
 
 /// The event of [`BATCH_LOGS`] alerts, a line each, signed.
 pub(crate) fn batch_of_logs() -> String {
-    let body = (0..BATCH_LOGS).map(|_| unique_alert() + "\n").collect::<String>();
-    event(body.as_bytes(), &signature(body.as_bytes()))
+    signed(&(0..BATCH_LOGS).map(|_| unique_alert() + "\n").collect::<String>())
 }
 
 fn unique_alert() -> String {
@@ -48,6 +46,10 @@ fn unique_alert() -> String {
     let mut alert: Value = serde_json::from_str(ALERT).expect("a sample of events/");
     alert["id"] = json!(format!("5d3c8a52-0a4e-4a53-9f57-{:012x}", NEXT.fetch_add(1, Ordering::Relaxed)));
     alert.to_string()
+}
+
+fn signed(body: &str) -> String {
+    event(body.as_bytes(), &signature(body.as_bytes()))
 }
 
 fn signature(body: &[u8]) -> String {

@@ -34,7 +34,7 @@ pub(crate) struct Function {
     /// Whether it refuses what is not signed.
     pub(crate) verifies: bool,
     /// Whether it takes a large payload.
-    pub(crate) takes_batches: bool,
+    pub(crate) takes_large_batch: bool,
 }
 
 impl Function {
@@ -74,12 +74,19 @@ impl Function {
             bootstrap,
             is_ours: false,
             verifies: false,
-            takes_batches: ![EMPTY, EMPTY_LEAN].contains(&name),
+            takes_large_batch: ![EMPTY, EMPTY_LEAN].contains(&name),
         })
     }
 
     fn script(name: &str, bootstrap: PathBuf) -> Self {
-        Self { name: name.to_owned(), bootstrap, zip_bytes: None, is_ours: false, verifies: true, takes_batches: false }
+        Self {
+            name: name.to_owned(),
+            bootstrap,
+            zip_bytes: None,
+            is_ours: false,
+            verifies: true,
+            takes_large_batch: false,
+        }
     }
 }
 
@@ -147,7 +154,7 @@ fn bento(here: &Path) -> Result<Function> {
     ]);
     command.arg(&bootstrap).arg(".");
     run(command.current_dir(here.join("functions/bento")).env("CGO_ENABLED", "0"))?;
-    Ok(Function { verifies: true, takes_batches: false, ..Function::native("bento", bootstrap)? })
+    Ok(Function { verifies: true, takes_large_batch: false, ..Function::native("bento", bootstrap)? })
 }
 
 /// A `bootstrap` that becomes this command.

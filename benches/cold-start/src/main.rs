@@ -75,8 +75,8 @@ async fn main() -> Result<()> {
     for memory in &options.memory {
         let share = Share::of(*memory);
         let measured = in_turns(&functions, &cloud, &share, &options).await?;
-        let takes_batches = functions.iter().filter(|function| function.takes_batches);
-        let large = batches(takes_batches, delivery::large_batch, &cloud, &share, options.rounds).await?;
+        let takes_large_batch = functions.iter().filter(|function| function.takes_large_batch);
+        let large = batches(takes_large_batch, delivery::large_batch, &cloud, &share, options.rounds).await?;
         let ours = functions.iter().filter(|function| function.is_ours);
         let of_logs = batches(ours, delivery::batch_of_logs, &cloud, &share, options.rounds).await?;
         reports.push(Report { memory: *memory, share: share.describe(), measured, large, of_logs });

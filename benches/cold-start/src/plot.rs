@@ -91,6 +91,7 @@ fn colour(function: &str) -> RGBColor {
         EMPTY_LEAN => RGBColor(205, 205, 205),
         PUT_OBJECT_LEAN => RGBColor(70, 110, 160),
         "python" => RGBColor(120, 150, 90),
-        _ => RGBColor(150, 120, 170),
+        "node" => RGBColor(150, 120, 170),
+        _ => RGBColor(215, 175, 60),
     }
 }
