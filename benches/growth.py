@@ -86,7 +86,7 @@ def main():
             for query in MEASURED:
                 count, size = objects_read(folder, query)
                 taken = seconds(database, query, options.runs)
-                cells[query].append(f"{taken:.1f} s, {count:,} objects, {size / 1e6:,.1f} MB")
+                cells[query].append(f"{taken:.1f} s, {count:,} object{'s' * (count != 1)}, {size / 1e6:,.1f} MB")
                 print(f"{alerts:,} alerts: {query}: {cells[query][-1]}", file=sys.stderr, flush=True)
     print(f"| saved query | {' | '.join(f'{alerts:,} alerts' for alerts in options.alerts)} |")
     print(f"| --- |{' ---: |' * len(options.alerts)}")

@@ -21,9 +21,10 @@ pub(crate) fn alert() -> String {
     signed(&unique_alert())
 }
 
-/// The same with a signature under another secret.
+/// The same, signed with another secret.
 pub(crate) fn forgery() -> String {
-    event(unique_alert().as_bytes(), &signature(b"another body"))
+    let body = unique_alert();
+    event(body.as_bytes(), &signature("a secret that nobody shares", body.as_bytes()))
 }
 
 /// The event of [`BATCH_BYTES`] of alerts, a line each, signed.
@@ -49,11 +50,11 @@ fn unique_alert() -> String {
 }
 
 fn signed(body: &str) -> String {
-    event(body.as_bytes(), &signature(body.as_bytes()))
+    event(body.as_bytes(), &signature(DEVELOPMENT_SECRET, body.as_bytes()))
 }
 
-fn signature(body: &[u8]) -> String {
-    let mac = Hmac::<Sha256>::new_from_slice(DEVELOPMENT_SECRET.as_bytes()).expect("HMAC takes keys of any length");
+fn signature(secret: &str, body: &[u8]) -> String {
+    let mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("HMAC takes keys of any length");
     HEXLOWER.encode(&mac.chain_update(body).finalize().into_bytes())
 }
 
