@@ -10,7 +10,13 @@ use std::{
 };
 
 use serde_json::{Value, json};
-use tracebit_lake::{Batch, Prefix, ReceiveContext, Schemas, Secret, Source, elements, parse_time, probe};
+use tracebit_lake::core::{
+    lake::{Batch, Prefix, ReceiveContext, Source},
+    payload::elements,
+    schema::{Schemas, probe},
+    signature::Secret,
+    time,
+};
 use tracebit_lake_harness::{
     eventbridge::EventBridge,
     function_url,
@@ -81,7 +87,7 @@ impl Stage {
     fn store(&self, log: &str, alert: &str) -> String {
         let body = log_of(log, alert);
         let source = Source { id: None, label: "tracebit".to_owned() };
-        let context = ReceiveContext { received: parse_time("2026-11-20T03:04:05Z").unwrap(), source: &source };
+        let context = ReceiveContext { received: time::parse("2026-11-20T03:04:05Z").unwrap(), source: &source };
         let batch = Batch::build(elements(body.as_bytes(), probe), &self.schemas, context);
         let prefix = Prefix::default();
         let object = batch.objects(&prefix).next().unwrap();

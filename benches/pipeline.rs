@@ -16,7 +16,13 @@ use divan::{
 use flate2::{Compression, write::GzEncoder};
 use sha2::{Digest as _, Sha256};
 use tracebit_lake::{
-    Batch, ContentEncoding, Prefix, Preview, ReceiveContext, Schemas, Source, decode, elements, probe,
+    core::{
+        delivery::ContentEncoding,
+        lake::{Batch, Prefix, ReceiveContext, Source},
+        payload::{decode, elements},
+        schema::{Schemas, probe},
+    },
+    notify::Preview,
 };
 
 use crate::payload::{Delivery, alerts};

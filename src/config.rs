@@ -3,8 +3,11 @@
 use std::{env, fmt};
 
 use crate::{
-    auth::{Secret, SecretSource, SecretTooShort},
-    lake::{Prefix, Source},
+    aws::secrets::SecretSource,
+    core::{
+        lake::{Prefix, Source},
+        signature::{Secret, SecretTooShort},
+    },
 };
 
 /// `MAX_PAYLOAD_BYTES` if it is not set: 16 MiB.

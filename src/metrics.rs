@@ -15,9 +15,11 @@ use std::{
 use serde::Serialize;
 
 use crate::{
-    auth::SignatureError,
-    ingested::{Ingested, LogTypeReport, Outcome, PayloadReport},
-    schema::{Counted, Metric, Schemas, Tally},
+    core::{
+        schema::{Counted, Metric, Schemas, Tally},
+        signature::SignatureError,
+    },
+    ingest::outcome::{Ingested, LogTypeReport, Outcome, PayloadReport},
 };
 
 /// The namespace of all metrics.

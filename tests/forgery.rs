@@ -13,7 +13,7 @@ use proptest::{
     test_runner::{Config, RngAlgorithm, TestRng, TestRunner},
 };
 use sha2::{Digest as _, Sha256};
-use tracebit_lake::{Secret, Signature, verify};
+use tracebit_lake::core::signature::{Secret, Signature, verify};
 
 const FORGERIES: u32 = 10_000;
 const SEED: &[u8; 32] = b"tracebit-lake: ten thousand lies";

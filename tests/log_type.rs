@@ -6,8 +6,14 @@ use std::{collections::BTreeMap, fs, path::Path};
 
 use serde_json::Value;
 use tracebit_lake::{
-    Batch, Counted, PayloadReport, Prefix, PutOutcome, PutResult, ReceiveContext, Schemas, Source, Summary, Table,
-    elements, parse_time, probe,
+    aws::s3::{PutOutcome, PutResult},
+    core::{
+        lake::{Batch, Prefix, ReceiveContext, Source, Summary, Table},
+        payload::elements,
+        schema::{Counted, Schemas, probe},
+        time,
+    },
+    ingest::PayloadReport,
 };
 
 const NEW: &str = "
@@ -58,7 +64,7 @@ fn schemas(more: &[&str]) -> Schemas {
 /// The objects that a payload becomes: each key and its only record.
 fn objects(payload: &str, schemas: &Schemas) -> BTreeMap<String, Value> {
     let source = Source { id: None, label: "tracebit".to_owned() };
-    let context = ReceiveContext { received: parse_time("2026-11-24T10:20:30Z").unwrap(), source: &source };
+    let context = ReceiveContext { received: time::parse("2026-11-24T10:20:30Z").unwrap(), source: &source };
     let batch = Batch::build(elements(payload.as_bytes(), probe), schemas, context);
     let prefix = Prefix::new("logs").unwrap();
     batch.objects(&prefix).map(|object| (object.key.clone(), serde_json::from_slice(&object.body()).unwrap())).collect()
@@ -67,7 +73,7 @@ fn objects(payload: &str, schemas: &Schemas) -> BTreeMap<String, Value> {
 /// What the metrics of the log types count of a payload whose objects are stored: by name and value of the dimension.
 fn metrics(payload: &str, schemas: &Schemas) -> BTreeMap<String, u64> {
     let source = Source { id: None, label: "tracebit".to_owned() };
-    let context = ReceiveContext { received: parse_time("2026-11-24T10:20:30Z").unwrap(), source: &source };
+    let context = ReceiveContext { received: time::parse("2026-11-24T10:20:30Z").unwrap(), source: &source };
     let batch = Batch::build(elements(payload.as_bytes(), probe), schemas, context);
     let mut report = PayloadReport::new(payload.len(), false);
     for object in batch.objects(&Prefix::default()) {

@@ -2,7 +2,7 @@
 
 use std::hint::black_box;
 
-use tracebit_lake::{Secret, Signature, Verified, verify};
+use tracebit_lake::core::signature::{Secret, Signature, Verified, verify};
 
 const ALERT: &str = include_str!("../../events/logs/alert-aws.json");
 

@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use tracebit_lake::{HttpEvent, SqsEvent};
+use tracebit_lake::{aws::sqs_event::SqsEvent, ingest::webhook::HttpEvent};
 
 fuzz_target!(|event: &[u8]| {
     let parsed = serde_json::from_slice::<HttpEvent>(event);

@@ -7,7 +7,12 @@
 use std::borrow::Cow;
 
 use libfuzzer_sys::fuzz_target;
-use tracebit_lake::{ContentEncoding, Secret, decode, elements, probe, verify};
+use tracebit_lake::core::{
+    delivery::ContentEncoding,
+    payload::{decode, elements},
+    schema::probe,
+    signature::{Secret, verify},
+};
 
 const ENCODINGS: [&str; 6] = ["", "gzip", "zstd", "identity", "ZSTD", "br"];
 

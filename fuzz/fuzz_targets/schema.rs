@@ -6,7 +6,12 @@ use std::{collections::BTreeMap, sync::LazyLock};
 
 use libfuzzer_sys::fuzz_target;
 use serde_json::value::RawValue;
-use tracebit_lake::{Batch, Prefix, ReceiveContext, Schemas, Source, Table, elements, parse_time, probe};
+use tracebit_lake::core::{
+    lake::{Batch, Prefix, ReceiveContext, Source, Table},
+    payload::elements,
+    schema::{Schemas, probe},
+    time,
+};
 
 type Members<'a> = BTreeMap<String, &'a RawValue>;
 
@@ -22,7 +27,7 @@ fuzz_target!(|text: &[u8]| {
     assert_eq!(SCHEMAS.classify(again.as_bytes()).unwrap().row_id, log.row_id, "{again}");
 
     let source = Source { id: None, label: "fuzz".to_owned() };
-    let context = ReceiveContext { received: parse_time("2026-11-22T10:20:30Z").unwrap(), source: &source };
+    let context = ReceiveContext { received: time::parse("2026-11-22T10:20:30Z").unwrap(), source: &source };
     let array = format!("[{text}]");
     let batch = Batch::build(elements(array.as_bytes(), probe), &SCHEMAS, context);
     let prefix = Prefix::default();

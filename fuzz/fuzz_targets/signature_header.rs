@@ -3,7 +3,10 @@
 
 use data_encoding::{BASE64, BASE64_NOPAD, BASE64URL, BASE64URL_NOPAD, HEXLOWER};
 use libfuzzer_sys::fuzz_target;
-use tracebit_lake::{Header, Secret, Signature, verify};
+use tracebit_lake::core::{
+    delivery::Header,
+    signature::{Secret, Signature, verify},
+};
 
 const BODY: &[u8] = br#"{"hello":"canary"}"#;
 

@@ -1,7 +1,10 @@
 //! The Lambda function behind the spill queue.
 
 use lambda_runtime::{Error, LambdaEvent, service_fn, tracing};
-use tracebit_lake::{App, SqsEvent, drain};
+use tracebit_lake::{
+    aws::sqs_event::SqsEvent,
+    ingest::{App, drain},
+};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {

@@ -1,7 +1,10 @@
 //! The Lambda function that tells people and machines about new objects in the lake.
 
 use lambda_runtime::{Error, LambdaEvent, service_fn, tracing};
-use tracebit_lake::{Notifier, SqsEvent, notify};
+use tracebit_lake::{
+    aws::sqs_event::SqsEvent,
+    notify::{self, Notifier},
+};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {

@@ -1,7 +1,10 @@
 //! The Lambda function behind the URL.
 
 use lambda_runtime::{Error, LambdaEvent, service_fn, tracing};
-use tracebit_lake::{App, HttpEvent, webhook};
+use tracebit_lake::ingest::{
+    App,
+    webhook::{self, HttpEvent},
+};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {

@@ -6,7 +6,7 @@ use sha2::{Digest as _, Sha256};
 use url::Url;
 
 use super::{json::Json, severity::Severity, text};
-use crate::{lake::FAILURES_TABLE, redacted::Redacted};
+use crate::core::{lake::FAILURES_TABLE, redacted::Redacted};
 
 /// The longest link that is shown.
 const MAX_LINK: usize = 500;

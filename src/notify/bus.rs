@@ -15,9 +15,11 @@ use tokio::time::sleep;
 
 use super::record::Record;
 use crate::{
-    aws::{self, Attempts},
-    deadline::{CallPolicy, Deadline},
-    redacted::Redacted,
+    aws::{
+        self, Attempts,
+        deadline::{CallPolicy, Deadline},
+    },
+    core::redacted::Redacted,
 };
 
 /// The source of every event.

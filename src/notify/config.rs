@@ -3,7 +3,7 @@
 use super::severity::Severity;
 use crate::{
     config::{ConfigError, Vars},
-    lake::Prefix,
+    core::lake::Prefix,
 };
 
 /// The severity from which an alert rings if `NOTIFY_SEVERITY` is not set.

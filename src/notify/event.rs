@@ -5,7 +5,7 @@
 use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 
-use crate::{
+use crate::core::{
     lake::{Prefix, Table},
     schema::Schemas,
 };

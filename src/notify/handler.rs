@@ -4,9 +4,11 @@ use std::time::Instant;
 
 use super::notifier::{Notifier, NotifyError};
 use crate::{
-    invocation::Invocation,
+    aws::{
+        invocation::Invocation,
+        sqs_event::{SqsBatchResponse, SqsEvent},
+    },
     metrics::{self, NotifyReport},
-    queue::{SqsBatchResponse, SqsEvent},
 };
 
 /// Tells people and machines about the objects of a batch.

@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{alert::Alert, severity::Severity, text};
-use crate::redacted::Redacted;
+use crate::core::redacted::Redacted;
 
 /// Subjects have fewer than 100 characters (SNS).
 const MAX_SUBJECT: usize = 99;

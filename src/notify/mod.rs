@@ -46,14 +46,14 @@ pub use severity::Severity;
 
 /// Shows each type that holds something of a record with `Debug`, for the test of what `Debug` may show.
 #[cfg(test)]
-pub(crate) fn with_each_type(table: &str, line: &str, schemas: &crate::Schemas, assert: impl Fn(String)) {
+pub(crate) fn with_each_type(table: &str, line: &str, schemas: &crate::core::schema::Schemas, assert: impl Fn(String)) {
     let key = format!("{table}/day=2026-11-24/hour=10/20261124T100000Z-0f.json");
     let body = serde_json::json!({
         "source": "aws.s3", "detail-type": "Object Created",
         "detail": {"bucket": {"name": "lake"}, "object": {"key": key}},
     });
     let object = event::CreatedObject::open(&body.to_string()).unwrap();
-    let place = object.place("lake", &crate::Prefix::default(), schemas).unwrap();
+    let place = object.place("lake", &crate::core::lake::Prefix::default(), schemas).unwrap();
     let records = record::Records::of(line.as_bytes(), place);
     let alert = records.records[0].alert(Severity::Critical).unwrap();
     let writer = message::Writer::new(None);

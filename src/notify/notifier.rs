@@ -18,7 +18,11 @@ use super::{
     sns::{Topic, TopicError},
     state::Markers,
 };
-use crate::{app::InitError, aws, deadline::Deadline, lake::Prefix, schema::Schemas};
+use crate::{
+    aws::{self, deadline::Deadline},
+    core::{lake::Prefix, schema::Schemas},
+    ingest::app::InitError,
+};
 
 /// How many calls of one kind are on their way at once.
 const CONCURRENCY: usize = 16;

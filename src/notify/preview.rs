@@ -7,7 +7,7 @@ use super::{
     message::{First, Writer},
     record::Records,
 };
-use crate::{lake::Prefix, redacted::Redacted, schema::Schemas};
+use crate::core::{lake::Prefix, redacted::Redacted, schema::Schemas};
 
 /// Everything that is published of an object whose alerts have not rung on this day.
 #[derive(Debug)]

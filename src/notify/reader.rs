@@ -8,9 +8,11 @@ use tokio::time::sleep;
 
 use super::event::CreatedObject;
 use crate::{
-    aws::{self, Attempts},
-    deadline::{CallPolicy, Deadline},
-    redacted::Redacted,
+    aws::{
+        self, Attempts,
+        deadline::{CallPolicy, Deadline},
+    },
+    core::redacted::Redacted,
 };
 
 /// The wait before an object is read again whose body broke off. The SDK retries all else.

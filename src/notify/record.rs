@@ -1,7 +1,7 @@
 //! The lines of an object.
 
 use super::{alert::Alert, event::Place, json::Json, severity::Severity, text};
-use crate::{lake::Table, redacted::Redacted};
+use crate::core::{lake::Table, redacted::Redacted};
 
 /// The log type whose records ring.
 const ALERT: &str = "Tracebit.Alert";

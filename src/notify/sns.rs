@@ -12,8 +12,8 @@ use aws_sdk_sns::{
 use aws_smithy_runtime_api::client::interceptors::context::InterceptorContext;
 
 use super::message::First;
-use crate::{
-    aws::{self, Attempts},
+use crate::aws::{
+    self, Attempts,
     deadline::{CallPolicy, Deadline},
 };
 

@@ -16,10 +16,11 @@ use serde_json::json;
 
 use super::alert::{Alert, AlertId};
 use crate::{
-    aws::{self, Attempts},
-    deadline::{CallPolicy, Deadline},
-    lake::Prefix,
-    time,
+    aws::{
+        self, Attempts,
+        deadline::{CallPolicy, Deadline},
+    },
+    core::{lake::Prefix, time},
 };
 
 /// The folder of the markers, beside the tables.

@@ -8,7 +8,7 @@ use std::{
 use futures_util::future::join_all;
 use lambda_runtime::{Error, tracing};
 use tokio::time::{sleep, timeout};
-use tracebit_lake::App;
+use tracebit_lake::ingest::App;
 use tracebit_lake_harness::{Fault, runtime_api::Response, secrets_manager::SecretsManager};
 
 use crate::support::{

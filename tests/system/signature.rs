@@ -2,7 +2,7 @@
 
 use data_encoding::{BASE64, BASE64_NOPAD, BASE64URL, BASE64URL_NOPAD, HEXLOWER, HEXUPPER};
 use serde_json::json;
-use tracebit_lake::Secret;
+use tracebit_lake::core::signature::Secret;
 use tracebit_lake_harness::function_url;
 
 use crate::support::{

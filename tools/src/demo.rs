@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, ensure};
 use clap::Args;
 use data_encoding::BASE64;
 use serde_json::Value;
-use tracebit_lake::{App, FAILURES_TABLE};
+use tracebit_lake::{core::lake::FAILURES_TABLE, ingest::App};
 use tracebit_lake_harness::{
     s3::S3,
     samples::{self, Sample},

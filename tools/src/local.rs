@@ -10,7 +10,14 @@ use std::{
 use anyhow::{Context as _, Result};
 use aws_sdk_s3::config::{Credentials, SharedCredentialsProvider};
 use serde_json::Value;
-use tracebit_lake::{App, Config, Deadline, HttpEvent, load_aws_config_for, webhook};
+use tracebit_lake::{
+    aws::{self, Deadline},
+    config::Config,
+    ingest::{
+        App,
+        webhook::{self, HttpEvent},
+    },
+};
 use tracebit_lake_harness::{
     DEVELOPMENT_SECRET,
     s3::{ACCESS_KEY, S3, SECRET_KEY},
@@ -46,7 +53,7 @@ pub(crate) async fn app(s3: &S3) -> Result<App> {
         })
     })?;
     let credentials = Credentials::new(ACCESS_KEY, SECRET_KEY, None, None, "local");
-    let sdk = load_aws_config_for(&endpoint, "us-east-1", SharedCredentialsProvider::new(credentials)).await;
+    let sdk = aws::load_for(&endpoint, "us-east-1", SharedCredentialsProvider::new(credentials)).await;
     Ok(App::init(config, &sdk).await?)
 }
 

@@ -12,8 +12,18 @@ use futures_util::StreamExt as _;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Deserialize;
 use tracebit_lake::{
-    Batch, ContentEncoding, Deadline, Prefix, PutOutcome, ReceiveContext, Schemas, Source, Store, Table, Verified,
-    decode, elements, load_aws_config, parse_time, probe,
+    aws::{
+        self, Deadline,
+        s3::{PutOutcome, Store},
+    },
+    core::{
+        delivery::ContentEncoding,
+        lake::{Batch, Prefix, ReceiveContext, Source, Table},
+        payload::{decode, elements},
+        schema::{Schemas, probe},
+        signature::Verified,
+        time,
+    },
 };
 
 /// How long S3 may take for the objects of one failure.
@@ -68,7 +78,7 @@ struct Outcomes {
 
 pub(crate) async fn run(options: &Options) -> Result<()> {
     let schemas = Schemas::embedded()?;
-    let sdk = load_aws_config().await;
+    let sdk = aws::load().await;
     let path_style = has_endpoint();
     let store = Store::new(&sdk, options.bucket.clone(), path_style);
     let client = Client::from_conf(Builder::from(&sdk).force_path_style(path_style).build());
@@ -111,7 +121,7 @@ fn prefix(text: &str) -> Result<Prefix, String> {
 fn time(text: &str) -> Result<DateTime<Utc>, String> {
     match text.parse::<NaiveDate>() {
         Ok(day) => Ok(day.and_time(NaiveTime::MIN).and_utc()),
-        Err(_) => parse_time(text).map_err(|_| "expected a day such as 2026-11-01, or an RFC 3339 time".to_owned()),
+        Err(_) => time::parse(text).map_err(|_| "expected a day such as 2026-11-01, or an RFC 3339 time".to_owned()),
     }
 }
 
@@ -160,7 +170,7 @@ async fn redrive(
     options: &Options,
     outcomes: &mut Outcomes,
 ) -> Result<()> {
-    let received = parse_time(&format!("{}Z", failure.p_parse_time.replace(' ', "T")))
+    let received = time::parse(&format!("{}Z", failure.p_parse_time.replace(' ', "T")))
         .map_err(|problem| anyhow!("p_parse_time: {problem}"))?;
     if options.from.is_some_and(|from| received < from) || options.to.is_some_and(|to| received >= to) {
         return Ok(());

@@ -5,7 +5,7 @@ use std::{fs, net::SocketAddr, path::PathBuf, sync::Arc};
 use anyhow::{Context as _, Result};
 use clap::{Args, CommandFactory as _, error::ErrorKind};
 use serde_json::{Value, json};
-use tracebit_lake::{App, Secret};
+use tracebit_lake::{core::signature::Secret, ingest::App};
 use tracebit_lake_harness::{
     DEVELOPMENT_SECRET,
     function_url::FunctionUrl,

@@ -4,7 +4,10 @@ use std::{fs, path::PathBuf};
 
 use anyhow::{Context as _, Result};
 use clap::Args;
-use tracebit_lake::{SecretSource, Secrets, load_aws_config};
+use tracebit_lake::aws::{
+    self,
+    secrets::{SecretSource, Secrets},
+};
 use tracebit_lake_harness::function_url;
 
 /// Sign a file as Tracebit would, to try a function by hand
@@ -27,7 +30,7 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
     let file = options.file.display().to_string();
     let body = fs::read(&options.file).with_context(|| format!("cannot read {file}"))?;
     let source = SecretSource::from_env()?;
-    let secrets = Secrets::new(&load_aws_config().await, source);
+    let secrets = Secrets::new(&aws::load().await, source);
     let signature =
         secrets.sign(&body).await.context("cannot read the secret that TRACEBIT_SECRET_ARN names")?.to_hex();
 

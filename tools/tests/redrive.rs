@@ -7,7 +7,12 @@ use data_encoding::BASE64;
 use flate2::{Compression, write::GzEncoder};
 use serde_json::{Value, json};
 use tokio::process::Command;
-use tracebit_lake::{Batch, Prefix, ReceiveContext, Schemas, Source, elements, parse_time, probe};
+use tracebit_lake::core::{
+    lake::{Batch, Prefix, ReceiveContext, Source},
+    payload::elements,
+    schema::{Schemas, probe},
+    time,
+};
 use tracebit_lake_harness::s3::{ACCESS_KEY, S3, SECRET_KEY};
 
 const BUCKET: &str = "lake";
@@ -91,7 +96,7 @@ async fn incomplete_redrive(s3: &S3, arguments: &[&str]) -> (String, String) {
 /// The keys that a delivery of this payload would have had.
 fn keys_of(payload: &str) -> BTreeSet<String> {
     let (schemas, source) = (Schemas::embedded().unwrap(), Source { id: None, label: "any".to_owned() });
-    let context = ReceiveContext { received: parse_time("2026-11-22T09:30:00Z").unwrap(), source: &source };
+    let context = ReceiveContext { received: time::parse("2026-11-22T09:30:00Z").unwrap(), source: &source };
     let batch = Batch::build(elements(payload.as_bytes(), probe), &schemas, context);
     batch.objects(&Prefix::default()).map(|object| object.key).collect()
 }
@@ -239,7 +244,7 @@ async fn what_the_function_writes_of_a_flood_is_redriven() {
     let logs: Vec<_> = (0..10_020).map(log).collect();
     let payload = serde_json::to_string_pretty(&logs).unwrap();
     let (schemas, source) = (Schemas::embedded().unwrap(), Source { id: None, label: "decoys".to_owned() });
-    let context = ReceiveContext { received: parse_time("2026-11-22T09:30:00Z").unwrap(), source: &source };
+    let context = ReceiveContext { received: time::parse("2026-11-22T09:30:00Z").unwrap(), source: &source };
     let batch = Batch::build(elements(payload.as_bytes(), probe), &schemas, context);
     let s3 = lake().await;
     for object in batch.objects(&Prefix::default()) {

@@ -9,7 +9,12 @@ use std::{
 };
 
 use serde_json::{Map, Value, json};
-use tracebit_lake::{Batch, Prefix, ReceiveContext, Schemas, Source, Table, elements, parse_time, probe};
+use tracebit_lake::core::{
+    lake::{Batch, Prefix, ReceiveContext, Source, Table},
+    payload::elements,
+    schema::{Schemas, probe},
+    time,
+};
 use tracebit_lake_harness::samples;
 
 fn project() -> PathBuf {
@@ -121,7 +126,7 @@ fn columns(table: &str) -> BTreeSet<String> {
 fn records(payload: &[u8]) -> Vec<(String, BTreeSet<String>)> {
     let schemas = Schemas::embedded().unwrap();
     let source = Source { id: Some("id".to_owned()), label: "label".to_owned() };
-    let context = ReceiveContext { received: parse_time("2026-11-22T10:20:30Z").unwrap(), source: &source };
+    let context = ReceiveContext { received: time::parse("2026-11-22T10:20:30Z").unwrap(), source: &source };
     let batch = Batch::build(elements(payload, probe), &schemas, context);
     batch
         .objects(&Prefix::default())

@@ -9,7 +9,12 @@ mod payload;
 use std::{env, hint::black_box};
 
 use chrono::{DateTime, Utc};
-use tracebit_lake::{Batch, ContentEncoding, Prefix, ReceiveContext, Schemas, Source, decode, elements, probe};
+use tracebit_lake::core::{
+    delivery::ContentEncoding,
+    lake::{Batch, Prefix, ReceiveContext, Source},
+    payload::{decode, elements},
+    schema::{Schemas, probe},
+};
 
 use crate::payload::{Delivery, alerts};
 

@@ -4,7 +4,7 @@
 
 use lambda_runtime::{Error, tracing};
 use serde_json::{Value, json};
-use tracebit_lake::{App, Schemas};
+use tracebit_lake::{core::schema::Schemas, ingest::App};
 
 use crate::support::own_function::{serve_drain, serve_webhook};
 

@@ -6,7 +6,13 @@
 use std::env;
 
 use lambda_runtime::{Error, LambdaEvent, service_fn};
-use tracebit_lake::{App, HttpEvent, SqsEvent, drain, webhook};
+use tracebit_lake::{
+    aws::sqs_event::SqsEvent,
+    ingest::{
+        App, drain,
+        webhook::{self, HttpEvent},
+    },
+};
 use tracebit_lake_harness::runtime_api::Function;
 
 /// Starts the test of this name as a function, ready for its first invocation.

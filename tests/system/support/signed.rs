@@ -1,7 +1,7 @@
 //! Signatures and signed events.
 
 use serde_json::Value;
-use tracebit_lake::Secret;
+use tracebit_lake::core::signature::Secret;
 use tracebit_lake_harness::function_url;
 
 use super::SECRET;

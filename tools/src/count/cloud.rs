@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Result, ensure};
 use serde_json::{Value, json};
-use tracebit_lake::{HEADER, Secret};
+use tracebit_lake::core::signature::{HEADER, Secret};
 use tracebit_lake_harness::{
     DEVELOPMENT_SECRET,
     eventbridge::EventBridge,

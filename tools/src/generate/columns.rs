@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::Result;
-use tracebit_lake::{Field, Indicator, Rule, Schema, Schemas, Type};
+use tracebit_lake::core::schema::{Field, Indicator, Rule, Schema, Schemas, Type};
 
 use super::{File, with_block};
 

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fmt::Write as _, fs, io::Write as _, path::Path
 use anyhow::{Context as _, Result, ensure};
 use flate2::{Compression, write::GzEncoder};
 use serde_json::{Value, json};
-use tracebit_lake::Secret;
+use tracebit_lake::core::signature::Secret;
 use tracebit_lake_harness::{
     DEVELOPMENT_SECRET, function_url,
     samples::{self, Sample},

@@ -4,7 +4,15 @@ use std::{fs, path::Path};
 
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
-use tracebit_lake::{Batch, Prefix, Preview, ReceiveContext, Schemas, Source, elements, parse_time, probe};
+use tracebit_lake::{
+    core::{
+        lake::{Batch, Prefix, ReceiveContext, Source},
+        payload::elements,
+        schema::{Schemas, probe},
+        time,
+    },
+    notify::Preview,
+};
 
 use super::{File, with_block};
 
@@ -49,7 +57,7 @@ fn block(log: &[u8]) -> Option<String> {
     let schemas = Schemas::embedded().ok()?;
     let source = Source { id: None, label: "tracebit".to_owned() };
     // No message shows the time of receipt.
-    let context = ReceiveContext { received: parse_time("2026-11-20T03:04:05Z").ok()?, source: &source };
+    let context = ReceiveContext { received: time::parse("2026-11-20T03:04:05Z").ok()?, source: &source };
     let batch = Batch::build(elements(log, probe), &schemas, context);
     let prefix = Prefix::default();
     let object = batch.objects(&prefix).next()?;

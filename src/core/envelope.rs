@@ -1,0 +1,100 @@
+//! A delivery as the spill queue holds it.
+//!
+//! An envelope holds what the sender sent, with its signature. So the drain verifies it again and stores it through the
+//! same pipeline, as if it had just arrived.
+
+use chrono::SecondsFormat;
+use data_encoding::BASE64;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    delivery::{ContentEncoding, Delivery},
+    redacted::Redacted,
+    signature::{Signature, Verified},
+    time,
+};
+
+/// A delivery as JSON. Nothing in it is verified when it comes out of the queue.
+#[derive(Serialize, Deserialize)]
+pub struct Envelope {
+    received: String,
+    signature: String,
+    content_encoding: Option<String>,
+    body: String,
+}
+
+/// A message that is not an envelope.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("it is not a delivery of this function")]
+pub struct NotAnEnvelope;
+
+impl Envelope {
+    /// The size of an envelope without the body, in bytes, at most.
+    pub(crate) const OVERHEAD_BYTES: usize = 1024;
+
+    /// Wraps a delivery with a verified body.
+    #[must_use]
+    pub fn seal(delivery: &Delivery, body: Verified<'_>, signature: &Signature) -> Self {
+        let encoding = delivery.encoding;
+        Self {
+            received: delivery.received.to_rfc3339_opts(SecondsFormat::Millis, true),
+            signature: signature.to_hex(),
+            content_encoding: (encoding != ContentEncoding::None).then(|| encoding.name().to_owned()),
+            body: BASE64.encode(body.bytes()),
+        }
+    }
+
+    /// Reads a message of the queue.
+    ///
+    /// # Errors
+    /// [`NotAnEnvelope`] if the message is not what [`Envelope::seal`] made.
+    pub fn open(message: &str) -> Result<Delivery, NotAnEnvelope> {
+        let envelope: Self = serde_json::from_str(message).map_err(|_| NotAnEnvelope)?;
+        Ok(Delivery {
+            received: time::parse(&envelope.received).map_err(|_| NotAnEnvelope)?,
+            signature: Ok(Signature::parse(&envelope.signature).map_err(|_| NotAnEnvelope)?),
+            encoding: envelope.content_encoding.as_deref().map_or(ContentEncoding::None, ContentEncoding::parse),
+            body: Redacted(BASE64.decode(envelope.body.as_bytes()).map_err(|_| NotAnEnvelope)?),
+        })
+    }
+}
+
+impl std::fmt::Debug for Envelope {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Envelope({} bytes)", self.body.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::signature::{Secret, verify};
+
+    #[test]
+    fn a_delivery_comes_out_as_it_went_in() {
+        use ContentEncoding::{Gzip, None, Unknown, Zstd};
+        let secret = Secret::new("a secret for unit tests").unwrap();
+        for encoding in [None, Gzip, Zstd, Unknown] {
+            let body = b"\xff\x00 any bytes".to_vec();
+            let signature = secret.sign(&body);
+            let received = time::parse("2026-11-22T10:20:30.567Z").unwrap();
+            let delivery = Delivery { received, signature: Ok(signature), encoding, body: Redacted(body) };
+            let verified = verify(&delivery.body, &signature, std::slice::from_ref(&secret)).unwrap();
+            let message = serde_json::to_string(&Envelope::seal(&delivery, verified, &signature)).unwrap();
+            assert!(message.len() <= BASE64.encode_len(delivery.body.len()) + Envelope::OVERHEAD_BYTES);
+            let back = Envelope::open(&message).unwrap();
+            assert_eq!((back.received, back.encoding, &back.body), (received, encoding, &delivery.body));
+            assert!(verify(&back.body, &back.signature.unwrap(), std::slice::from_ref(&secret)).is_some());
+        }
+    }
+
+    #[test]
+    fn anything_else_is_not_an_envelope() {
+        let good =
+            r#"{"received":"2026-11-22T10:20:30Z","signature":"SIG","body":"e30="}"#.replace("SIG", &"0".repeat(64));
+        assert!(Envelope::open(&good).is_ok());
+        for (from, to) in [("2026-11-22T", ""), ("e30=", "!"), ("00", "0"), ("\"body\"", "\"bod\""), ("{", "")] {
+            assert_eq!(Envelope::open(&good.replacen(from, to, 1)).unwrap_err(), NotAnEnvelope, "{from}");
+        }
+    }
+}

@@ -1,0 +1,498 @@
+//! Splits a payload into elements, one for each log.
+//!
+//! The split looks at brackets and strings. [`crate::schema`] decides whether an element is valid JSON. One broken element
+//! never takes a neighbour with it: after it, the split goes on at the next text that is certainly a log. No JSON parser
+//! does this, because a parser stops at the first broken element.
+
+use memchr::{memchr, memchr3};
+
+use crate::core::redacted::Redacted;
+
+/// How many bytes the search for logs after broken elements may read, as a multiple of the payload's size. Without a
+/// limit, a payload of nested objects would take time that grows with the square of its size.
+const MAX_SEARCH: usize = 8;
+
+/// How much of an element is scanned before the next log is searched for: more than most logs have, and after broken
+/// elements hardly more than those had. Otherwise each of many small broken elements would cost a long scan.
+const USUAL_LOG_BYTES: usize = 8 * 1024;
+const MIN_SCANNED_BYTES: usize = 64;
+
+/// Whether a log begins at the start of a text, and how many bytes show it.
+pub type Probe = fn(&[u8]) -> (bool, usize);
+
+/// Splits a payload into its elements, without the white space around them. Blank lines and empty elements are left out.
+///
+/// The content shows the stream type: an array, one object (over several lines, too), or an object on each line. If a
+/// text is none of these, it is one element. So is a text of brackets and commas alone, because what was signed is kept
+/// unless there is nothing in it. `probe` tells where a log begins after a broken element.
+#[must_use]
+pub fn elements(payload: &[u8], probe: Probe) -> Elements<'_> {
+    let payload = payload.strip_prefix(b"\xef\xbb\xbf").unwrap_or(payload).trim_ascii();
+    let elements = |text, separator| Elements {
+        rest: Redacted(text),
+        separator,
+        search: Search {
+            probe,
+            bytes_left: payload.len().saturating_mul(MAX_SEARCH),
+            found: None,
+            scanned_first: USUAL_LOG_BYTES,
+        },
+    };
+    let whole = elements(payload, Separator::None);
+    let array = |inside| Some(elements(inside, Separator::Comma)).filter(|array| array.clone().next().is_some());
+    let (is_array, value) = (payload.first() == Some(&b'['), value_len(payload));
+    if value == Some(payload.len()) {
+        let inside = payload.get(1..payload.len() - 1).unwrap_or_default();
+        let is_empty_array = is_array && inside.trim_ascii().is_empty();
+        return match array(inside) {
+            _ if is_empty_array => elements(&[], Separator::None),
+            Some(array) if is_array => array,
+            _ => whole,
+        };
+    }
+    if has_object_lines(payload) {
+        return elements(payload, Separator::Newline);
+    }
+    if is_array && value.is_none() {
+        // The array is cut, or an element is broken.
+        let inside = payload.get(1..).unwrap_or_default();
+        return array(inside.strip_suffix(b"]").unwrap_or(inside)).unwrap_or(whole);
+    }
+    // An array with a bracket too many, objects after one another, or a broken object with others after it.
+    let inside = payload.strip_prefix(b"[").map_or(payload, |inside| inside.strip_suffix(b"]").unwrap_or(inside));
+    let mut sequence = elements(inside, Separator::Comma);
+    if sequence.search.next_log(inside, 0).is_some() { sequence } else { whole }
+}
+
+/// Whether the lines hold an object each, some of them perhaps broken. In an array, a line that begins or ends with a comma
+/// shows that it was printed over several lines.
+fn has_object_lines(payload: &[u8]) -> bool {
+    let lines = || payload.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
+    let is_object = |line: &[u8]| line.first() == Some(&b'{') && value_len(line) == Some(line.len());
+    let has_comma = |line: &[u8]| line.first() == Some(&b',') || line.last() == Some(&b',');
+    lines().any(is_object) && (payload.first() != Some(&b'[') || !lines().any(has_comma))
+}
+
+/// The elements of a payload. See [`elements`].
+#[derive(Debug, Clone)]
+pub struct Elements<'a> {
+    rest: Redacted<&'a [u8]>,
+    separator: Separator,
+    search: Search,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Separator {
+    Comma,
+    Newline,
+    None,
+}
+
+impl<'a> Iterator for Elements<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        loop {
+            let rest = self.rest.0.trim_ascii_start();
+            if rest.is_empty() {
+                return None;
+            }
+            let end = match self.separator {
+                Separator::Comma => self.search.element_len(rest),
+                Separator::Newline => self.search.line_len(rest),
+                Separator::None => rest.len(),
+            };
+            let (element, after) = rest.split_at_checked(end).unwrap_or((rest, &[]));
+            self.rest = Redacted(match self.separator {
+                Separator::Comma => after.strip_prefix(b",").unwrap_or(after),
+                Separator::Newline | Separator::None => after,
+            });
+            let element = element.trim_ascii();
+            if !element.is_empty() {
+                return Some(element);
+            }
+        }
+    }
+}
+
+/// The search for the next log after a broken element.
+#[derive(Debug, Clone)]
+struct Search {
+    probe: Probe,
+    bytes_left: usize,
+    /// How long the payload's rest is from the log that was found last, so that it is found once.
+    found: Option<usize>,
+    /// How much of the next element is scanned before the next log is searched for.
+    scanned_first: usize,
+}
+
+impl Search {
+    /// The length of the array's element at the start of `text`.
+    fn element_len(&mut self, text: &[u8]) -> usize {
+        let scan = Scan::of(text.get(..self.scanned_first).unwrap_or(text));
+        if let (true, Some(comma)) = (scan.is_whole, scan.end) {
+            self.scanned_first = (2 * self.scanned_first).min(USUAL_LOG_BYTES);
+            return comma;
+        }
+        let len = self.unusual_element_len(text);
+        self.scanned_first = (2 * len).clamp(MIN_SCANNED_BYTES, USUAL_LOG_BYTES);
+        len
+    }
+
+    /// The length of an element that is broken or long.
+    fn unusual_element_len(&mut self, text: &[u8]) -> usize {
+        let log = self.next_log(text, 1);
+        let element = text.get(..log.unwrap_or(text.len())).unwrap_or_default();
+        let scan = Scan::of(element);
+        match (scan.end, log) {
+            (Some(comma), _) if scan.is_whole => comma,
+            // The element is broken. It ends where the next log begins, without the comma that belongs to neither.
+            (_, Some(_)) => {
+                let element = element.trim_ascii_end();
+                element.strip_suffix(b",").unwrap_or(element).len()
+            }
+            // No log comes after it. A comma is its end if something whole comes after that.
+            (Some(comma), None)
+                if !scan.has_open_string && Scan::of(text.get(comma + 1..).unwrap_or_default()).is_whole =>
+            {
+                comma
+            }
+            (_, None) => text.len(),
+        }
+    }
+
+    /// The length of the line at the start of `text`, or of the object that it begins.
+    fn line_len(&mut self, text: &[u8]) -> usize {
+        let end = memchr(b'\n', text).unwrap_or(text.len());
+        let line = text.get(..end).unwrap_or_default().trim_ascii_end();
+        if !matches!(line.last(), Some(b'{' | b'[' | b',' | b':')) || !matches!(line.first(), Some(b'{')) {
+            return end;
+        }
+        let readable = text.get(..self.bytes_left).unwrap_or(text);
+        let (value, read) = match value_end(readable) {
+            Ok(len) => (Some(len), len),
+            Err(read) => (None, read),
+        };
+        self.bytes_left -= read;
+        value.filter(|len| is_at_end_of_line(text.get(*len..).unwrap_or_default())).unwrap_or(end)
+    }
+
+    /// Where the next log begins in `text`, the payload's rest, at `from` or later.
+    fn next_log(&mut self, text: &[u8], from: usize) -> Option<usize> {
+        let known = self.found.and_then(|rest| text.len().checked_sub(rest)).filter(|at| *at >= from);
+        let found = known.or_else(|| self.search(text, from));
+        match found {
+            Some(at) => self.found = Some(text.len() - at),
+            // There is none in what comes after `text`, either.
+            None => self.bytes_left = 0,
+        }
+        found
+    }
+
+    fn search(&mut self, text: &[u8], mut from: usize) -> Option<usize> {
+        while self.bytes_left > 0 {
+            let at = from + memchr(b'{', text.get(from..)?)?;
+            let (before, object) = text.split_at_checked(at)?;
+            let (is_log, read) = if is_after_separator(before) { (self.probe)(object) } else { (false, 0) };
+            if is_log {
+                return Some(at);
+            }
+            self.bytes_left -= (at + 1 - from + read).min(self.bytes_left);
+            from = at + 1;
+        }
+        None
+    }
+}
+
+fn is_after_separator(before: &[u8]) -> bool {
+    let is_blank = |byte: &&u8| matches!(byte, b' ' | b'\t' | b'\r');
+    matches!(before.iter().rev().find(|byte| !is_blank(byte)), None | Some(b',' | b'[' | b'\n'))
+}
+
+fn is_at_end_of_line(after: &[u8]) -> bool {
+    let line = after.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    line.trim_ascii().is_empty()
+}
+
+/// The length of the value at the start of `text`. `None` if it has no brackets, or its brackets or strings are broken.
+fn value_len(text: &[u8]) -> Option<usize> {
+    value_end(text).ok()
+}
+
+/// Like `value_len`. The error is the number of bytes that it read.
+fn value_end(text: &[u8]) -> Result<usize, usize> {
+    let mut open = Vec::new();
+    for (at, byte) in structure(text) {
+        match byte {
+            b'{' | b'[' => open.push(byte),
+            b'}' | b']' if open.pop() != Some(opening(byte)) => return Err(at + 1),
+            b'\n' => return Err(at + 1),
+            _ => {}
+        }
+        if open.is_empty() {
+            return if at > 0 { Ok(at + 1) } else { Err(1) };
+        }
+    }
+    Err(text.len())
+}
+
+/// The element of an array at the start of a text.
+struct Scan {
+    /// The place of the comma after it.
+    end: Option<usize>,
+    /// Whether it is at most one bracketed value whose brackets and strings match.
+    is_whole: bool,
+    /// Whether a string is left open in it.
+    has_open_string: bool,
+}
+
+impl Scan {
+    /// A closing bracket closes everything that is open inside its own pair, and one without a pair is ignored. So an
+    /// element with broken brackets most likely ends at its own comma.
+    fn of(text: &[u8]) -> Self {
+        let mut scan = Self { end: None, is_whole: true, has_open_string: false };
+        let mut open = Vec::new();
+        // How many of `open` are square, so that a bracket without a pair needs no search.
+        let mut square = 0;
+        let mut values = 0;
+        for (at, byte) in structure(text) {
+            match byte {
+                b',' if open.is_empty() => {
+                    scan.end = Some(at);
+                    return scan;
+                }
+                b'{' | b'[' => {
+                    values += usize::from(open.is_empty());
+                    scan.is_whole &= values == 1;
+                    open.push(byte);
+                    square += usize::from(byte == b'[');
+                }
+                b'}' | b']' => {
+                    scan.is_whole &= open.last() == Some(&opening(byte));
+                    let has_pair = if byte == b']' { square > 0 } else { square < open.len() };
+                    while has_pair && let Some(opened) = open.pop() {
+                        square -= usize::from(opened == b'[');
+                        if opened == opening(byte) {
+                            break;
+                        }
+                    }
+                }
+                b'\n' => (scan.is_whole, scan.has_open_string) = (false, true),
+                _ => {}
+            }
+        }
+        scan.is_whole &= open.is_empty();
+        scan
+    }
+}
+
+fn opening(closing: u8) -> u8 {
+    if closing == b'}' { b'{' } else { b'[' }
+}
+
+/// The brackets and commas of `text` that are not part of a string, each with its place. A string ends at a line break at
+/// the latest, because JSON strings have none (RFC 8259, 7). The line break that cuts one comes too.
+fn structure(text: &[u8]) -> impl Iterator<Item = (usize, u8)> {
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        loop {
+            let byte = *text.get(at)?;
+            let place = at;
+            at += 1;
+            match byte {
+                b'"' => match string_end(text, at) {
+                    Ok(quote) => at = quote + 1,
+                    Err(cut) => {
+                        at = cut + 1;
+                        return Some((cut, b'\n'));
+                    }
+                },
+                b'{' | b'}' | b'[' | b']' | b',' => return Some((place, byte)),
+                _ => {}
+            }
+        }
+    })
+}
+
+/// The place of the quote that ends the string whose content starts at `at`, or else of the line break or end that cuts
+/// the string.
+fn string_end(text: &[u8], mut at: usize) -> Result<usize, usize> {
+    loop {
+        let rest = text.get(at..).unwrap_or_default();
+        at += memchr3(b'"', b'\\', b'\n', rest).ok_or(text.len())?;
+        match (text.get(at), text.get(at + 1)) {
+            (Some(b'"'), _) => return Ok(at),
+            (Some(b'\n'), _) => return Err(at),
+            (_, Some(b'\n')) => return Err(at + 1),
+            _ => at += 2,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::core::schema::probe;
+
+    fn split(payload: &str) -> Vec<&str> {
+        elements(payload.as_bytes(), probe).map(|element| std::str::from_utf8(element).unwrap()).collect()
+    }
+
+    #[test]
+    fn one_object_is_one_element_however_it_is_printed() {
+        assert_eq!(split(" {\"a\": 1}\r\n"), ["{\"a\": 1}"]);
+        assert_eq!(split("{\n  \"a\": {\n    \"b\": \"}{\"\n  }\n}\n"), ["{\n  \"a\": {\n    \"b\": \"}{\"\n  }\n}"]);
+        assert_eq!(split("\u{feff}{}"), ["{}"]);
+    }
+
+    #[test]
+    fn an_array_is_split_at_its_own_commas() {
+        assert_eq!(split("[{\"a\":[1,2]}, {\"b\":\"x,\\\",]\"} ,3]"), ["{\"a\":[1,2]}", "{\"b\":\"x,\\\",]\"}", "3"]);
+        assert_eq!(split("[\n{\"a\":tru},\n{\"b\":2}\n]"), ["{\"a\":tru}", "{\"b\":2}"]);
+        assert_eq!(split("[{\"a\":1},{\"b\":"), ["{\"a\":1}", "{\"b\":"]);
+        assert_eq!(split("[{\"a\":1},]"), ["{\"a\":1}"]);
+        assert_eq!(split("[{\"a\":1}},{\"b\":2}]"), ["{\"a\":1}}", "{\"b\":2}"]);
+        assert_eq!(split("[{\"a\":[1},{\"b\":2}]"), ["{\"a\":[1}", "{\"b\":2}"]);
+        assert_eq!(split("[\n{\"a\":1}},\n{\"b\":2},\n{\"c\":3}\n]"), ["{\"a\":1}}", "{\"b\":2}", "{\"c\":3}"]);
+        assert_eq!(split("[{\"a\":1},{\"b\":2}}"), ["{\"a\":1}", "{\"b\":2}}"]);
+    }
+
+    #[test]
+    fn lines_are_split_and_blank_ones_skipped() {
+        assert_eq!(split("{\"a\":1}\r\n\n  \n{\"b\":2}"), ["{\"a\":1}", "{\"b\":2}"]);
+        assert_eq!(split("{\"a\":\"cut\n{\"b\":2}\nrubbish"), ["{\"a\":\"cut", "{\"b\":2}", "rubbish"]);
+        assert_eq!(split("[1]\n{\"b\":2}"), ["[1]", "{\"b\":2}"]);
+        assert_eq!(split("[broken\n{\"b\":2}"), ["[broken", "{\"b\":2}"]);
+    }
+
+    #[test]
+    fn a_damaged_object_stays_in_one_piece() {
+        assert_eq!(split("{\n \"a\": {\n \"b\": 1\n"), ["{\n \"a\": {\n \"b\": 1"]);
+        assert_eq!(split("hello\nworld"), ["hello\nworld"]);
+    }
+
+    #[test]
+    fn an_empty_payload_has_no_elements() {
+        for payload in ["", " \r\n\t\n ", "[]", " [ ] ", "[\n]"] {
+            assert_eq!(split(payload), [""; 0], "{payload:?}");
+        }
+    }
+
+    const A: &str = r#"{"discriminator":{"type":1},"in":[{"x":"]}"},{"y":2}]}"#;
+    const B: &str = "{\n  \"discriminator\": {\"type\": \"b\"},\n  \"in\": [\n    {\n      \"x\": 1\n    }\n  ]\n}";
+
+    #[test]
+    fn a_broken_element_of_an_array_takes_no_neighbour_with_it() {
+        for (whole, broken) in [
+            // A string without its end, a member without its value, a bracket too few and one too many.
+            (A, r#"{"discriminator":{"type":0},"in":[{"x":"]},{"y":2}]}"#),
+            (A, r#"{"discriminator":{"type":0},"in":[{"x"]},{"y":2}]}"#),
+            (A, r#"{"discriminator":{"type":0},"in":[{"x":"]}"},{"y":2}"#),
+            (A, r#"{"discriminator":{"type":0},"in":[{"x":"]}"},{"y":2}]}]}"#),
+            (A, r#"{"discriminator":{"type":0},"in":[{"x":"]}"},{"y":"#),
+            (A, r#""text""#),
+            (A, r#""text"#),
+            (B, "{\n  \"discriminator\": {\"type\": \"b\"},\n  \"in\": [\n    {\n      \"x: 1\n    }\n  ]\n}"),
+            (B, "{\n  \"discriminator\": {\"type\": \"b\"},\n  \"in\": [\n    {\n      \"x\": 1\n  ]\n}"),
+            (B, "{\n  \"discriminator\": {\"type\": \"b\"},\n  \"in\": [\n    {\n      \"x\": 1\n    }\n"),
+        ] {
+            for separator in [",", ",\n", "\n,", " ,\r\n  "] {
+                for at in 0..4 {
+                    let mut parts = [whole; 4];
+                    parts[at] = broken;
+                    for (open, close) in [("[", "]"), ("[\n", "\n]")] {
+                        let payload = format!("{open}{}{close}", parts.join(separator));
+                        let elements = split(&payload);
+                        let good = elements.iter().filter(|element| **element == whole).count();
+                        assert_eq!(good, 3, "{payload}: {elements:?}");
+                        assert_eq!(elements.len(), 4, "{payload}: {elements:?}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_missing_comma_costs_no_log() {
+        for separator in ["\n", "\n\n", " \r\n"] {
+            assert_eq!(split(&format!("[{A}{separator}{A},{B}]")), [A, A, B], "{separator:?}");
+        }
+    }
+
+    #[test]
+    fn a_bad_line_takes_no_neighbour_with_it() {
+        for bad in [&format!("{A},"), "{\"in\":\"", "}", "]", "[", "rubbish,", "{", r#"{"in":[}"#] {
+            for at in 0..3 {
+                let mut lines = [A; 3];
+                lines[at] = bad;
+                assert_eq!(split(&lines.join("\n")), lines, "{bad}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_object_over_several_lines_is_one_element_among_lines() {
+        assert_eq!(split(&[A, B, A].join("\n")), [A, B, A]);
+        assert_eq!(split(&[B, B].join("\n")), [B, B]);
+        assert_eq!(split(&format!("{}\n{B}", &B[..20])), [B[..20].trim_end(), B]);
+    }
+
+    #[test]
+    fn broken_elements_cost_no_search_of_the_rest_each() {
+        let nested = r#"{"x":["#.repeat(60);
+        for broken in
+            ["{\"", "{\"\n,", "{}}{,", "{ {", "{{\"x\":1},{,", "{\"discriminator\":{\"type\":1},\"x\":[,", &nested]
+        {
+            let payload = format!("[{},{A}]", broken.repeat(200_000 / broken.len()));
+            // A search that grew with the square of the size would take minutes here.
+            assert!(split(&payload).len() > usize::from(broken != nested), "{broken}");
+        }
+    }
+
+    #[test]
+    fn brackets_and_commas_alone_are_kept() {
+        for payload in ["[", "[,", "[,]", "[,,,", ",", "]", "[]]", "[],[]"] {
+            assert_eq!(split(payload), [payload]);
+        }
+        assert_eq!(split("[}"), ["}"]);
+    }
+
+    #[test]
+    fn brackets_without_a_pair_cost_no_search() {
+        let many = 1_000_000;
+        for (open, close) in [("{", "]"), ("[", "}")] {
+            let payload = format!("[{}{}", open.repeat(many), close.repeat(many));
+            assert_eq!(split(&payload).len(), 1);
+        }
+    }
+
+    #[test]
+    fn deep_nesting_is_scanned_without_recursion() {
+        let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+        assert_eq!(split(&deep).len(), 1);
+    }
+
+    proptest! {
+        #[test]
+        fn no_payload_panics_or_loses_a_byte(payload in prop::collection::vec(prop::sample::select(&b"{}[],\"\\\n a1"[..]), 0..60)) {
+            // The split leaves out white space, separators and the brackets of an array.
+            let kept: Vec<u8> = elements(&payload, probe).flatten().copied().filter(|b| !b" \n,[]".contains(b)).collect();
+            let sent: Vec<u8> = payload.iter().copied().filter(|b| !b" \n,[]".contains(b)).collect();
+            prop_assert_eq!(kept, sent);
+        }
+
+        #[test]
+        fn serialised_logs_come_back_whatever_the_stream_type(
+            texts in prop::collection::vec("\\PC*", 1..6),
+        ) {
+            let logs: Vec<serde_json::Value> = texts.iter().map(|text| serde_json::json!({ text.clone(): [text, {}] })).collect();
+            let lines = logs.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+            for payload in [serde_json::to_string(&logs).unwrap(), serde_json::to_string_pretty(&logs).unwrap(), lines] {
+                let back: Vec<serde_json::Value> = elements(payload.as_bytes(), probe).map(|element| serde_json::from_slice(element).unwrap()).collect();
+                prop_assert_eq!(&back, &logs);
+            }
+        }
+    }
+}

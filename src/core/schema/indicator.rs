@@ -1,0 +1,216 @@
+//! Indicators: the values that an analyst looks up across log types. Each kind goes to one or more `p_any_*` fields.
+//!
+//! The rules are Panther's (documentation of indicator fields): values are trimmed, empty values are skipped, and each
+//! field holds its values sorted and without repeats.
+
+use std::{collections::BTreeSet, net::IpAddr};
+
+use serde::{Deserialize, Serialize};
+use url::{Host, Url};
+
+/// The kinds of indicators. The names are the schema language's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Indicator {
+    /// An IPv4 or IPv6 address.
+    Ip,
+    /// A domain name.
+    Domain,
+    /// A URL. Its host is the indicator.
+    Url,
+    /// An AWS account id.
+    AwsAccountId,
+    /// An ARN. It can also hold an account, an instance and an e-mail address.
+    AwsArn,
+    /// The principal that acted.
+    ActorId,
+    /// A user name.
+    Username,
+    /// An e-mail address.
+    Email,
+    /// An identifier that ties events together, such as an access key or the id of an event.
+    TraceId,
+}
+
+type Values = BTreeSet<String>;
+
+/// The indicators of one log, as the `p_any_*` members of its record.
+#[derive(Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Indicators {
+    /// Addresses, as they were written.
+    #[serde(rename = "p_any_ip_addresses", skip_serializing_if = "Values::is_empty")]
+    pub ip_addresses: Values,
+    /// Domain names, and the hosts of URLs.
+    #[serde(rename = "p_any_domain_names", skip_serializing_if = "Values::is_empty")]
+    pub domain_names: Values,
+    /// Accounts of 12 digits, also from ARNs.
+    #[serde(rename = "p_any_aws_account_ids", skip_serializing_if = "Values::is_empty")]
+    pub aws_account_ids: Values,
+    /// ARNs.
+    #[serde(rename = "p_any_aws_arns", skip_serializing_if = "Values::is_empty")]
+    pub aws_arns: Values,
+    /// Instance ids (`i-…`) from ARNs.
+    #[serde(rename = "p_any_aws_instance_ids", skip_serializing_if = "Values::is_empty")]
+    pub aws_instance_ids: Values,
+    /// The principal that acted.
+    #[serde(rename = "p_any_actor_ids", skip_serializing_if = "Values::is_empty")]
+    pub actor_ids: Values,
+    /// User names.
+    #[serde(rename = "p_any_usernames", skip_serializing_if = "Values::is_empty")]
+    pub usernames: Values,
+    /// E-mail addresses, also from the session names of assumed roles.
+    #[serde(rename = "p_any_emails", skip_serializing_if = "Values::is_empty")]
+    pub emails: Values,
+    /// Access keys and event ids.
+    #[serde(rename = "p_any_trace_ids", skip_serializing_if = "Values::is_empty")]
+    pub trace_ids: Values,
+}
+
+impl std::fmt::Debug for Indicators {
+    /// Not the values, because they are parts of a log.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Indicators(…)")
+    }
+}
+
+impl Indicators {
+    /// Adds what `text` holds by the rule of `indicator`. Text that does not fit the rule is skipped.
+    pub fn add(&mut self, indicator: Indicator, text: &str) {
+        let text = text.trim();
+        if text.is_empty() {
+            return;
+        }
+        match indicator {
+            Indicator::Ip if text.parse::<IpAddr>().is_ok() => insert(&mut self.ip_addresses, text),
+            Indicator::Domain => insert(&mut self.domain_names, text),
+            Indicator::Url => self.add_url(text),
+            Indicator::AwsAccountId if is_account_id(text) => insert(&mut self.aws_account_ids, text),
+            Indicator::AwsArn => self.add_arn(text),
+            Indicator::ActorId => insert(&mut self.actor_ids, text),
+            Indicator::Username => insert(&mut self.usernames, text),
+            Indicator::TraceId => insert(&mut self.trace_ids, text),
+            Indicator::Email if text.contains('@') => insert(&mut self.emails, text),
+            Indicator::Ip | Indicator::AwsAccountId | Indicator::Email => {}
+        }
+    }
+
+    fn add_url(&mut self, text: &str) {
+        let Ok(url) = Url::parse(text) else { return };
+        match url.host() {
+            Some(Host::Domain(name)) => insert(&mut self.domain_names, name),
+            Some(Host::Ipv4(address)) => insert(&mut self.ip_addresses, &address.to_string()),
+            Some(Host::Ipv6(address)) => insert(&mut self.ip_addresses, &address.to_string()),
+            None => {}
+        }
+    }
+
+    /// `arn:partition:service:region:account:resource`, where the resource can hold colons of its own.
+    fn add_arn(&mut self, text: &str) {
+        let parts: Vec<&str> = text.splitn(6, ':').collect();
+        let ["arn", _, service, _, account, resource] = parts.as_slice() else { return };
+        insert(&mut self.aws_arns, text);
+        if is_account_id(account) {
+            insert(&mut self.aws_account_ids, account);
+        }
+        if let Some(instance) = resource.strip_prefix("instance/").filter(|id| id.starts_with("i-")) {
+            insert(&mut self.aws_instance_ids, instance);
+        }
+        // arn:aws:sts::123456789012:assumed-role/role-name/session-name
+        let session = resource.strip_prefix("assumed-role/").and_then(|rest| rest.split_once('/'));
+        if let ("sts", Some((_, session))) = (*service, session)
+            && session.contains('@')
+        {
+            insert(&mut self.emails, session);
+        }
+    }
+}
+
+fn insert(values: &mut Values, text: &str) {
+    if !values.contains(text) {
+        values.insert(text.to_owned());
+    }
+}
+
+fn is_account_id(text: &str) -> bool {
+    text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::Indicator::*;
+    use super::*;
+
+    fn taken(indicator: Indicator, texts: &[&str]) -> Value {
+        let mut indicators = Indicators::default();
+        for text in texts {
+            indicators.add(indicator, text);
+        }
+        serde_json::to_value(indicators).unwrap()
+    }
+
+    #[test]
+    fn values_are_trimmed_sorted_and_unique() {
+        assert_eq!(taken(Username, &[" b", "a", "b ", "", "  "]), json!({"p_any_usernames": ["a", "b"]}));
+        assert_eq!(taken(ActorId, &["x"]), json!({"p_any_actor_ids": ["x"]}));
+        assert_eq!(taken(TraceId, &["AKIA1"]), json!({"p_any_trace_ids": ["AKIA1"]}));
+        assert_eq!(taken(Domain, &["dev-1.okta.com"]), json!({"p_any_domain_names": ["dev-1.okta.com"]}));
+    }
+
+    #[test]
+    fn only_addresses_are_ip_addresses_and_stay_as_written() {
+        let addresses = ["192.0.2.1", "2001:DB8::1", "::ffff:192.0.2.9"];
+        assert_eq!(taken(Ip, &addresses)["p_any_ip_addresses"].as_array().unwrap().len(), 3);
+        assert_eq!(taken(Ip, &["2001:DB8::1"]), json!({"p_any_ip_addresses": ["2001:DB8::1"]}));
+        assert_eq!(taken(Ip, &["cloudtrail.amazonaws.com", "AWS Internal", "192.0.2.1:80", "192.0.2.256"]), json!({}));
+    }
+
+    #[test]
+    fn a_url_gives_its_host() {
+        assert_eq!(
+            taken(Url, &["https://user:pw@portal.tracebit.com:8443/alerts?a=b#c"]),
+            json!({"p_any_domain_names": ["portal.tracebit.com"]})
+        );
+        assert_eq!(
+            taken(Url, &["http://192.0.2.1/x", "http://[2001:db8::1]/"]),
+            json!({"p_any_ip_addresses": ["192.0.2.1", "2001:db8::1"]})
+        );
+        assert_eq!(taken(Url, &["portal.tracebit.com/alerts", "mailto:a@b.c", "https://", "//host/x"]), json!({}));
+    }
+
+    #[test]
+    fn an_account_id_has_twelve_digits() {
+        assert_eq!(
+            taken(AwsAccountId, &["123456789012", "12345678901", "1234567890123", "12345678901a"]),
+            json!({"p_any_aws_account_ids": ["123456789012"]})
+        );
+    }
+
+    #[test]
+    fn an_arn_gives_its_account_instance_and_session() {
+        assert_eq!(
+            taken(AwsArn, &["arn:aws:ec2:eu-west-1:123456789012:instance/i-0abc"]),
+            json!({
+                "p_any_aws_arns": ["arn:aws:ec2:eu-west-1:123456789012:instance/i-0abc"],
+                "p_any_aws_account_ids": ["123456789012"],
+                "p_any_aws_instance_ids": ["i-0abc"],
+            })
+        );
+        assert_eq!(
+            taken(AwsArn, &["arn:aws:sts::123456789012:assumed-role/Admin/alice@example.com"]),
+            json!({
+                "p_any_aws_arns": ["arn:aws:sts::123456789012:assumed-role/Admin/alice@example.com"],
+                "p_any_aws_account_ids": ["123456789012"],
+                "p_any_emails": ["alice@example.com"],
+            })
+        );
+        assert_eq!(taken(AwsArn, &["arn:aws:s3:::decoy"]), json!({"p_any_aws_arns": ["arn:aws:s3:::decoy"]}));
+        assert_eq!(taken(AwsArn, &["arn:aws:s3", "not:an:arn:at:all:x", "arn"]), json!({}));
+    }
+
+    #[test]
+    fn an_email_has_an_at_sign() {
+        assert_eq!(taken(Email, &["alice@example.com", "alice"]), json!({"p_any_emails": ["alice@example.com"]}));
+    }
+}

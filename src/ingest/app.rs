@@ -1,0 +1,198 @@
+//! The application: built once at INIT, it turns each delivery into an [`Ingested`]. It knows nothing of HTTP or SQS.
+
+use std::{
+    fmt,
+    time::{Instant, SystemTime},
+};
+
+use aws_config::SdkConfig;
+use futures_util::StreamExt as _;
+
+use super::outcome::{Ingested, Outcome, PayloadReport};
+use crate::{
+    aws::{
+        self,
+        deadline::Deadline,
+        s3::{Store, StoreError},
+        secrets::{Authorized, Secrets},
+        sqs::SpillQueue,
+    },
+    config::{Config, ConfigError},
+    core::{
+        delivery::Delivery,
+        envelope::Envelope,
+        lake::{Batch, Failure, Prefix, ReceiveContext, Source},
+        payload,
+        redacted::Redacted,
+        rotation::SecretError,
+        schema::{self, SchemaError, Schemas},
+    },
+};
+
+/// The function cannot start.
+#[derive(thiserror::Error)]
+pub enum InitError {
+    /// The configuration is wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// An embedded schema is wrong.
+    #[error(transparent)]
+    Schema(#[from] SchemaError),
+    /// The secret that the configuration names cannot be used.
+    #[error("TRACEBIT_SECRET_ARN: {0}")]
+    Secret(#[from] SecretError),
+}
+
+impl fmt::Debug for InitError {
+    /// The same as `Display`, because Rust shows the error of `main` with `Debug`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Everything that serves all deliveries.
+#[derive(Debug)]
+pub struct App {
+    schemas: Schemas,
+    prefix: Prefix,
+    source: Source,
+    max_payload_bytes: usize,
+    secrets: Secrets,
+    store: Store,
+    queue: Option<SpillQueue>,
+    stack: Option<String>,
+}
+
+impl App {
+    /// The application that the process's environment describes.
+    ///
+    /// # Errors
+    /// [`InitError`] if the function cannot start. A service that cannot be reached is not an error, because the first
+    /// delivery tries again.
+    pub async fn from_env() -> Result<Self, InitError> {
+        let config = Config::from_env()?;
+        Self::init(config, &aws::load().await).await
+    }
+
+    /// Builds the clients, fetches the secret and opens the connection to S3.
+    ///
+    /// # Errors
+    /// As [`App::from_env`].
+    pub async fn init(config: Config, sdk: &SdkConfig) -> Result<Self, InitError> {
+        let store = Store::new(sdk, config.bucket, config.path_style);
+        let queue = config.spill_queue_url.map(|url| SpillQueue::new(sdk, url));
+        let secrets = Secrets::new(sdk, config.secret);
+        let schemas = Schemas::embedded()?;
+        let deadline = Deadline::of_init();
+        let (secret, ()) = tokio::join!(secrets.warm(deadline), store.warm(deadline));
+        secret?;
+        Ok(Self {
+            schemas,
+            prefix: config.prefix,
+            source: config.source,
+            max_payload_bytes: config.max_payload_bytes,
+            secrets,
+            store,
+            queue,
+            stack: config.stack,
+        })
+    }
+
+    /// The same application without the spill queue: the drain uses it, so that no message returns to the queue as a new one.
+    #[must_use]
+    pub fn without_queue(self) -> Self {
+        Self { queue: None, ..self }
+    }
+
+    /// The same application with other schemas than those that are embedded: tests use it as an earlier release.
+    #[must_use]
+    pub fn with_schemas(self, schemas: Schemas) -> Self {
+        Self { schemas, ..self }
+    }
+
+    /// The same application with another clock for the age of its secrets: tests use it to let a day pass.
+    #[must_use]
+    pub fn with_clock(self, clock: fn() -> SystemTime) -> Self {
+        Self { secrets: self.secrets.with_clock(clock), ..self }
+    }
+
+    /// The log types that it knows.
+    #[must_use]
+    pub fn schemas(&self) -> &Schemas {
+        &self.schemas
+    }
+
+    /// The stack's name, by which metrics of several stacks are kept apart.
+    #[must_use]
+    pub fn stack(&self) -> Option<&str> {
+        self.stack.as_deref()
+    }
+
+    /// Verifies, decodes, classifies and stores a delivery by the deadline.
+    pub async fn ingest(&self, delivery: &Delivery, deadline: Deadline) -> Ingested<'_> {
+        let authorized = match self.secrets.verify(&delivery.body, delivery.signature, deadline).await {
+            Ok(Ok(authorized)) => authorized,
+            Ok(Err(error)) => return Ingested { outcome: Outcome::Unauthorized(error), payload: None },
+            Err(SecretError::Withheld) => return Ingested { outcome: Outcome::Unverified, payload: None },
+            Err(error) => return Ingested { outcome: Outcome::SecretUnavailable(error), payload: None },
+        };
+        let verified = authorized.body;
+        let queue = self.queue.as_ref().filter(|queue| queue.fits(verified.bytes().len()));
+        let (payload, stored) = self.store_delivery(authorized, delivery, queue.is_some(), deadline).await;
+        let outcome = match (stored, queue, delivery.signature) {
+            (Ok(()), ..) => Outcome::Stored,
+            (Err(store), Some(queue), Ok(signature)) => {
+                let envelope = Envelope::seal(delivery, verified, &signature);
+                match queue.send(&envelope, deadline.for_queue()).await {
+                    Ok(()) => Outcome::Queued(store),
+                    Err(queue) => Outcome::QueueUnavailable(store, queue),
+                }
+            }
+            (Err(store), ..) => Outcome::StoreUnavailable(store),
+        };
+        Ingested { outcome, payload: Some(payload) }
+    }
+
+    /// Decodes a verified delivery and stores its records. The S3 deadline is computed after decoding, so that decoding
+    /// is not charged to the upload.
+    async fn store_delivery(
+        &self,
+        Authorized { body, has_stale_secret }: Authorized<'_>,
+        delivery: &Delivery,
+        has_queue: bool,
+        deadline: Deadline,
+    ) -> (PayloadReport<'_>, Result<(), StoreError>) {
+        let context = ReceiveContext { received: delivery.received, source: &self.source };
+        let decoded = payload::decode(body, delivery.encoding, self.max_payload_bytes);
+        let batch = match &decoded {
+            Ok(payload) => Batch::build(payload::elements(payload, schema::probe), &self.schemas, context),
+            Err(error) => {
+                let payload = Redacted(body.bytes().into());
+                Batch::of_failure(Failure { error: Redacted(error.to_string()), payload, log_type: None }, context)
+            }
+        };
+        let deadline = if has_queue { deadline.for_store_before_queue() } else { deadline };
+        let report = PayloadReport::new(body.bytes().len(), has_stale_secret);
+        self.put_all(&batch, report, deadline).await
+    }
+
+    /// Stores the objects of a batch. It counts each stored object, even if others fail. A later delivery counts that object as a duplicate.
+    async fn put_all<'s>(
+        &'s self,
+        batch: &Batch<'s, '_>,
+        mut report: PayloadReport<'s>,
+        deadline: Deadline,
+    ) -> (PayloadReport<'s>, Result<(), StoreError>) {
+        let mut result = Ok(());
+        let started = Instant::now();
+        let mut puts = self.store.put_all(batch.objects(&self.prefix), deadline);
+        while let Some(stored) = puts.next().await {
+            result = result.and(report.count(stored));
+        }
+        report.store_latency = started.elapsed();
+        if result.is_ok() {
+            report.duplicates += batch.repeats;
+        }
+        (report, result)
+    }
+}

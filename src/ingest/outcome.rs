@@ -1,0 +1,135 @@
+//! What became of a delivery.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use crate::{
+    aws::{
+        s3::{PutOutcome, PutResult, StoreError},
+        sqs::QueueError,
+    },
+    core::{
+        lake::{Summary, Table},
+        rotation::SecretError,
+        schema::{Schema, Tally},
+        signature::SignatureError,
+    },
+};
+
+/// How many keys the log line of an invocation names.
+const MAX_KEYS: usize = 20;
+
+/// The result of one delivery, whether it was stored or not.
+#[derive(Debug)]
+pub struct Ingested<'s> {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// What was done with a payload whose signature verified.
+    pub payload: Option<PayloadReport<'s>>,
+}
+
+/// How a delivery ended.
+#[derive(Debug)]
+pub enum Outcome {
+    /// Everything is in the lake.
+    Stored,
+    /// S3 did not store everything in time, and the delivery waits in the spill queue.
+    Queued(StoreError),
+    /// The signature does not verify.
+    Unauthorized(SignatureError),
+    /// The shared secret is not known, so nobody knows whether the signature is right.
+    SecretUnavailable(SecretError),
+    /// The signature matches no known secret, and it is too early to look for a new one.
+    Unverified,
+    /// S3 did not store everything, and no queue can take the delivery.
+    StoreUnavailable(StoreError),
+    /// Neither S3 nor the spill queue took the delivery.
+    QueueUnavailable(StoreError, QueueError),
+}
+
+impl Outcome {
+    /// The text of the log line that tells an operator what failed. `None` if nothing did.
+    #[must_use]
+    pub fn problem(&self) -> Option<String> {
+        match self {
+            Self::Stored | Self::Unauthorized(_) | Self::Unverified => None,
+            Self::Queued(store) => Some(format!("S3 failed, so the delivery waits in the spill queue: {store}")),
+            Self::SecretUnavailable(secret) => Some(format!("cannot fetch the shared secret: {secret}")),
+            Self::StoreUnavailable(store) => Some(format!("cannot store the delivery: {store}")),
+            Self::QueueUnavailable(store, queue) => {
+                Some(format!("S3 and the spill queue failed, so the delivery is not stored: {store}; {queue}"))
+            }
+        }
+    }
+}
+
+/// What was done with a payload whose signature verified. An object that was not stored does not count.
+#[derive(Debug, Default)]
+pub struct PayloadReport<'s> {
+    /// The size of the body as it was sent.
+    pub body_bytes: usize,
+    /// Whether the shared secret should have been read again and could not be.
+    pub has_stale_secret: bool,
+    /// Logs in new objects.
+    pub stored: usize,
+    /// Logs that were in the lake already, or came twice.
+    pub duplicates: usize,
+    /// Classification failures.
+    pub failures: usize,
+    /// The logs in the lake, by log type.
+    pub log_types: BTreeMap<&'s str, LogTypeReport<'s>>,
+    /// The keys of the first objects that are in the lake.
+    pub keys: Vec<String>,
+    /// How many more objects are in the lake.
+    pub more_keys: usize,
+    /// How long S3 took.
+    pub store_latency: Duration,
+}
+
+/// What metrics say about the logs of one log type.
+#[derive(Debug)]
+pub struct LogTypeReport<'s> {
+    /// The log type's schema.
+    pub schema: &'s Schema,
+    /// How many logs are in new objects.
+    pub logs: usize,
+    /// What the schema's metric rules count of all logs that are in the lake now, new or not.
+    pub tally: Tally,
+}
+
+impl<'s> PayloadReport<'s> {
+    /// The report of a body of this size, of which nothing is stored yet.
+    #[must_use]
+    pub fn new(body_bytes: usize, has_stale_secret: bool) -> Self {
+        Self { body_bytes, has_stale_secret, ..Self::default() }
+    }
+
+    /// Counts an object that is in the lake.
+    ///
+    /// # Errors
+    /// The error of an object that is not.
+    pub fn count(&mut self, put: PutResult<'s>) -> Result<(), StoreError> {
+        let PutResult { key, summary: Summary { table, count, tally }, result } = put;
+        let outcome = result?;
+        if self.keys.len() < MAX_KEYS {
+            self.keys.push(key);
+        } else {
+            self.more_keys += 1;
+        }
+        match (table, outcome) {
+            (Table::Failures, _) => self.failures += count,
+            (Table::LogType(schema), outcome) => {
+                let report = self.log_types.entry(&schema.log_type);
+                let report = report.or_insert_with(|| LogTypeReport { schema, logs: 0, tally: Tally::default() });
+                if outcome == PutOutcome::Created {
+                    self.stored += count;
+                    report.logs += count;
+                } else {
+                    self.duplicates += count;
+                }
+                // Duplicates too: the invocation that created the object may have ended before it could count.
+                report.tally.merge(&tally);
+            }
+        }
+        Ok(())
+    }
+}
