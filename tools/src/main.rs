@@ -1,9 +1,7 @@
-//! One command-line tool for those who develop or operate tracebit-lake.
+//! The command-line tool for those who try or operate tracebit-lake.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "its output is for a person")]
 
-mod count;
 mod demo;
-mod generate;
 mod local;
 mod redrive;
 mod serve;
@@ -23,7 +21,7 @@ use tracing_subscriber::{
     util::SubscriberInitExt as _,
 };
 
-/// Tools for those who develop or operate tracebit-lake.
+/// Tools for those who try or operate tracebit-lake.
 #[derive(Parser)]
 #[command(version, arg_required_else_help = true)]
 struct Tools {
@@ -37,8 +35,6 @@ enum Command {
     Serve(serve::Options),
     Sign(sign::Options),
     Redrive(redrive::Options),
-    Generate(generate::Options),
-    Count(count::Options),
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -50,8 +46,6 @@ async fn main() -> ExitCode {
         Command::Serve(options) => serve::run(&options).await,
         Command::Sign(options) => sign::run(&options).await,
         Command::Redrive(options) => redrive::run(&options).await,
-        Command::Generate(options) => generate::run(&options),
-        Command::Count(options) => count::run(&options).await,
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -26,7 +26,7 @@ fn file(name: &str) -> String {
 }
 
 fn generate(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_tracebit-lake-tools")).arg("generate").args(arguments).output().unwrap()
+    Command::new(env!("CARGO_BIN_EXE_xtask")).arg("generate").args(arguments).output().unwrap()
 }
 
 fn stderr(output: &Output) -> String {

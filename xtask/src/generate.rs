@@ -61,7 +61,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         files.iter().filter(|file| read(&options.project, &file.path).ok().as_ref() != Some(&file.text)).collect();
     if options.check && !outdated.is_empty() {
         let paths = outdated.iter().map(|file| file.path.as_str()).collect::<Vec<_>>().join(", ");
-        bail!("out of date: {paths}; run `cargo run --package tracebit-lake-tools -- generate`");
+        bail!("out of date: {paths}; run `cargo xtask generate`");
     }
     for file in &outdated {
         fs::write(options.project.join(&file.path), &file.text)
