@@ -9,5 +9,6 @@ pub mod redacted;
 pub mod rotation;
 pub mod row_id;
 pub mod schema;
+pub mod severity;
 pub mod signature;
 pub mod time;

@@ -1,6 +1,6 @@
 //! The configuration of the notifier: environment variables, all read and checked at INIT.
 
-use super::severity::Severity;
+use crate::core::severity::Severity;
 use crate::{
     config::{ConfigError, Vars},
     core::lake::Prefix,

@@ -8,8 +8,9 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{alert::Alert, severity::Severity, text};
+use super::{facts::Alert, text};
 use crate::core::redacted::Redacted;
+use crate::core::severity::Severity;
 
 /// Subjects have fewer than 100 characters (SNS).
 const MAX_SUBJECT: usize = 99;

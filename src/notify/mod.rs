@@ -10,39 +10,38 @@
 //!
 //! | module | what it does |
 //! | --- | --- |
-//! | `handler` | the edge: an SQS batch in, the messages that stay in the queue out |
-//! | `notifier` | built once at INIT; reads an object and tells people and machines about it |
+//! | `edge` | the edge: an SQS batch in, the messages that stay in the queue out |
+//! | `publish` | built once at INIT; reads an object and tells people and machines about it |
 //! | `event` | which object an SQS message is about |
 //! | `reader` | fetches the object |
 //! | `record`, `json` | the lines of an object, and single members of them |
-//! | `alert`, `severity` | the facts of a record that rings |
+//! | `facts` | the facts of a record that rings |
 //! | `message`, `text` | the words for e-mail, chat and SMS, in which nothing of an intruder's text works |
 //! | `sns`, `bus` | the clients of SNS and EventBridge |
-//! | `state` | which alerts have rung today |
+//! | `markers` | which alerts have rung today |
 //! | `preview` | all that is published of an object, without a service |
 
-mod alert;
 mod bus;
 mod config;
+mod edge;
 mod event;
-mod handler;
+mod facts;
 mod json;
+mod markers;
 mod message;
-mod notifier;
 mod preview;
+mod publish;
 mod reader;
 mod record;
-mod severity;
 mod sns;
-mod state;
 mod text;
 
+pub use crate::core::severity::Severity;
 pub use config::NotifyConfig;
-pub use handler::handle;
+pub use edge::handle;
 pub use message::First;
-pub use notifier::Notifier;
 pub use preview::Preview;
-pub use severity::Severity;
+pub use publish::Notifier;
 
 /// Shows each type that holds something of a record with `Debug`, for the test of what `Debug` may show.
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The lines of an object.
 
-use super::{alert::Alert, event::Place, json::Json, severity::Severity, text};
+use super::{event::Place, facts::Alert, json::Json, text};
+use crate::core::severity::Severity;
 use crate::core::{lake::Table, redacted::Redacted};
 
 /// The log type whose records ring.

@@ -54,9 +54,8 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
 async fn send(sample: &Sample, app: &App, s3: &S3) -> Result<()> {
     let name = &sample.name;
     let path = format!("events/{name}.json");
-    let event = fs::read(project().join(&path)).with_context(|| {
-        format!("cannot read {path}; `cargo xtask generate` writes it")
-    })?;
+    let event = fs::read(project().join(&path))
+        .with_context(|| format!("cannot read {path}; `cargo xtask generate` writes it"))?;
     let response = local::deliver(app, serde_json::from_slice(&event)?).await?;
     let (status, body) = local::parts(&response);
     println!("  {name:<24} {status}  {body}");

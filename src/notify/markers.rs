@@ -14,7 +14,7 @@ use aws_sdk_s3::{Client, config::Builder, primitives::ByteStream};
 use chrono::{DateTime, NaiveDate, Utc};
 use serde_json::json;
 
-use super::alert::{Alert, AlertId};
+use super::facts::{Alert, AlertId};
 use crate::{
     aws::{
         self, Attempts,

@@ -7,17 +7,17 @@ use chrono::{DateTime, Utc};
 use futures_util::{StreamExt as _, stream};
 
 use super::{
-    alert::Alert,
     bus::{self, Bus, BusError, Entry},
     config::NotifyConfig,
     event::{CreatedObject, EventError},
+    facts::Alert,
+    markers::Markers,
     message::Writer,
     reader::{self, ReadError, Reader},
     record::Records,
-    severity::Severity,
     sns::{Topic, TopicError},
-    state::Markers,
 };
+use crate::core::severity::Severity;
 use crate::{
     aws::{self, deadline::Deadline},
     core::{lake::Prefix, schema::Schemas},

@@ -5,7 +5,8 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 use url::Url;
 
-use super::{json::Json, severity::Severity, text};
+use super::{json::Json, text};
+use crate::core::severity::Severity;
 use crate::core::{lake::FAILURES_TABLE, redacted::Redacted};
 
 /// The longest link that is shown.

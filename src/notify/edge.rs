@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::notifier::{Notifier, NotifyError};
+use super::publish::{Notifier, NotifyError};
 use crate::{
     aws::{
         invocation::Invocation,
