@@ -6,12 +6,35 @@ use crate::{
     aws::secrets::SecretSource,
     core::{
         lake::{Prefix, Source},
+        rotation::SecretError,
+        schema::SchemaError,
         signature::{Secret, SecretTooShort},
     },
 };
 
 /// `MAX_PAYLOAD_BYTES` if it is not set: 16 MiB.
 const DEFAULT_MAX_PAYLOAD_BYTES: usize = 16 * 1024 * 1024;
+
+/// A function cannot start.
+#[derive(thiserror::Error)]
+pub enum InitError {
+    /// The configuration is wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// An embedded schema is wrong.
+    #[error(transparent)]
+    Schema(#[from] SchemaError),
+    /// The secret that the configuration names cannot be used.
+    #[error("TRACEBIT_SECRET_ARN: {0}")]
+    Secret(#[from] SecretError),
+}
+
+impl fmt::Debug for InitError {
+    /// The same as `Display`, because Rust shows the error of `main` with `Debug`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
 
 impl SecretSource {
     /// Reads `TRACEBIT_SECRET` and `TRACEBIT_SECRET_ARN` from the process's environment, and nothing else.

@@ -6,9 +6,9 @@ use std::{collections::BTreeMap, fs, path::Path};
 
 use serde_json::Value;
 use tracebit_lake::{
-    aws::s3::{PutOutcome, PutResult},
+    aws::s3::PutOutcome,
     core::{
-        lake::{Batch, Prefix, ReceiveContext, Source, Summary, Table},
+        lake::{Batch, Prefix, ReceiveContext, Source, Table},
         payload::elements,
         schema::{Counted, Schemas, probe},
         time,
@@ -77,9 +77,7 @@ fn metrics(payload: &str, schemas: &Schemas) -> BTreeMap<String, u64> {
     let batch = Batch::build(elements(payload.as_bytes(), probe), schemas, context);
     let mut report = PayloadReport::new(payload.len(), false);
     for object in batch.objects(&Prefix::default()) {
-        let Summary { table, count, tally } = object.summary;
-        let summary = Summary { table, count, tally };
-        report.count(PutResult { key: object.key, summary, result: Ok(PutOutcome::Created) }).unwrap();
+        report.record(object.key, object.summary, PutOutcome::Created);
     }
     let mut metrics = BTreeMap::new();
     for (log_type, of_type) in &report.log_types {

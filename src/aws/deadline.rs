@@ -99,6 +99,7 @@ impl Deadline {
 }
 
 /// Timeouts and retries of one call.
+#[derive(Debug)]
 pub(crate) struct CallPolicy {
     pub(crate) timeouts: TimeoutConfig,
     pub(crate) retries: RetryConfig,

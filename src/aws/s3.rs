@@ -1,4 +1,6 @@
-//! The bucket behind the lake. Objects are created and never overwritten.
+//! The bucket of the lake. Objects are created and never overwritten.
+
+use std::time::Duration;
 
 use aws_config::SdkConfig;
 use aws_sdk_s3::{
@@ -7,28 +9,20 @@ use aws_sdk_s3::{
         Builder,
         retry::{ClassifyRetry, RetryAction, RetryConfig},
     },
-    error::SdkError,
-    operation::put_object::PutObjectError,
     primitives::ByteStream,
 };
 use aws_smithy_runtime_api::client::{interceptors::context::InterceptorContext, orchestrator::HttpRequest};
 use data_encoding::BASE64;
-use futures_util::{
-    StreamExt as _,
-    stream::{self, BoxStream},
-};
+use tokio::time::sleep;
 
 use super::{
-    Attempts,
-    deadline::{CallPolicy, Deadline},
-};
-use crate::{
-    aws,
-    core::lake::{Object, Summary},
+    call::{CallError, call, error_chain},
+    client::retry_partition,
+    deadline::Deadline,
 };
 
-/// How many objects of one payload are on their way at once.
-const CONCURRENCY: usize = 16;
+/// The wait before an object is read again whose body broke off. The SDK retries all else.
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// Whether an object was new.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,48 +33,24 @@ pub enum PutOutcome {
     AlreadyExists,
 }
 
-/// An object could not be stored.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// The time for it ran out.
-    #[error("PutObject {0}")]
-    TimedOut(String),
-    /// S3 refused the object, or could not be reached.
-    #[error("PutObject failed: {0}")]
-    Failed(String),
-    /// S3 names another checksum than that of the object.
-    #[error("checksum mismatch: S3 stored different bytes")]
-    Checksum,
-}
-
-/// What became of one object.
-#[derive(Debug)]
-pub struct PutResult<'s> {
-    /// The object's key.
-    pub key: String,
-    /// What is in the object.
-    pub summary: Summary<'s>,
-    /// Whether it is in the bucket now.
-    pub result: Result<PutOutcome, StoreError>,
-}
-
-/// A client of the lake's bucket.
+/// A client of one bucket.
 #[derive(Debug, Clone)]
-pub struct Store {
+pub struct Bucket {
     client: Client,
-    bucket: String,
+    name: String,
 }
 
-impl Store {
-    /// A client of `bucket`. `path_style` puts the bucket into the URL's path, as S3-compatible servers need it.
+impl Bucket {
+    /// A client of the bucket called `name`. `path_style` puts the name into the URL's path, as S3-compatible servers need
+    /// it.
     #[must_use]
-    pub fn new(sdk: &SdkConfig, bucket: String, path_style: bool) -> Self {
+    pub fn new(sdk: &SdkConfig, name: String, path_style: bool) -> Self {
         let s3 = Builder::from(sdk)
             .force_path_style(path_style)
-            .retry_partition(aws::retry_partition())
+            .retry_partition(retry_partition())
             .retry_classifier(ConflictIsTransient)
             .build();
-        Self { client: Client::from_conf(s3), bucket }
+        Self { client: Client::from_conf(s3), name }
     }
 
     /// Resolves the credentials and opens the connection that the first `PutObject` will use.
@@ -97,75 +67,100 @@ impl Store {
             request.headers_mut().insert("access-control-request-method", "PUT");
         };
         let once = Builder::new().retry_config(RetryConfig::disabled());
-        let put = self.client.put_object().bucket(&self.bucket).key("-").if_none_match("*");
+        let put = self.client.put_object().bucket(&self.name).key("-").if_none_match("*");
         let warmed = deadline.bound(put.customize().mutate_request(preflight).config_override(once).send()).await;
         let problem = match warmed {
-            Some(Err(error)) if error.raw_response().is_none() => aws::error_chain(&error),
+            Some(Err(error)) if error.raw_response().is_none() => error_chain(&error),
             Some(_) => return,
             None => "timed out".to_owned(),
         };
         tracing::warn!("cannot reach S3 at start-up; the first delivery tries again: {problem}");
     }
 
-    /// Tries to store every object by the deadline. One failure does not stop the others. The results come in the order
-    /// of the objects.
-    pub fn put_all<'b, 's: 'b, 't: 'b>(
-        &'b self,
-        objects: impl Iterator<Item = Object<'b, 's, 't>> + Send + 'b,
+    /// Creates an object, unless one has its key.
+    ///
+    /// # Errors
+    /// [`CallError`] if the object is not in the bucket, as far as anybody knows.
+    pub async fn create(
+        &self,
+        key: &str,
+        body: Vec<u8>,
+        content_type: &str,
         deadline: Deadline,
-    ) -> BoxStream<'b, PutResult<'s>> {
-        // Boxed, because the compiler cannot tell outside of here that the stream is `Send`.
-        stream::iter(objects.map(move |object| self.put(object, deadline))).buffered(CONCURRENCY).boxed()
-    }
-
-    async fn put<'s>(&self, object: Object<'_, 's, '_>, deadline: Deadline) -> PutResult<'s> {
-        let result = if deadline.left().is_zero() {
-            Err(StoreError::TimedOut(Attempts::default().timed_out()))
-        } else {
-            self.create(&object.key, object.body(), deadline).await
-        };
-        PutResult { key: object.key, summary: object.summary, result }
-    }
-
-    async fn create(&self, key: &str, body: Vec<u8>, deadline: Deadline) -> Result<PutOutcome, StoreError> {
-        let attempts = Attempts::default();
-        let timed_out = || StoreError::TimedOut(attempts.timed_out());
-        let CallPolicy { timeouts, retries } = deadline.call(body.len()).ok_or_else(timed_out)?;
+    ) -> Result<PutOutcome, CallError> {
+        const OPERATION: &str = "PutObject";
+        let bytes = body.len();
         let checksum = BASE64.encode(&crc32fast::hash(&body).to_be_bytes());
         let put = self
             .client
             .put_object()
-            .bucket(&self.bucket)
+            .bucket(&self.name)
             .key(key)
-            .content_type("application/x-ndjson")
+            .content_type(content_type)
             .if_none_match("*")
             .checksum_crc32(&checksum)
-            .body(ByteStream::from(body))
-            .customize()
-            .config_override(Builder::new().timeout_config(timeouts).retry_config(retries))
-            .interceptor(attempts.clone());
-        match deadline.bound(put.send()).await.ok_or_else(timed_out)? {
+            .body(ByteStream::from(body));
+        match call(OPERATION, deadline, bytes, |attempts| put.customize().interceptor(attempts).send()).await {
             // S3 names the checksum that it compared. A store that names none is trusted.
-            Ok(output) if output.checksum_crc32().is_some_and(|theirs| theirs != checksum) => Err(StoreError::Checksum),
+            Ok(output) if output.checksum_crc32().is_some_and(|theirs| theirs != checksum) => {
+                Err(CallError::of_answer(OPERATION, "checksum mismatch: S3 stored different bytes"))
+            }
             Ok(_) => Ok(PutOutcome::Created),
             // The object is most likely our own: an attempt succeeded and its answer was lost. So it counts as new.
-            Err(error) if status(&error) == Some(412) && attempts.may_have_succeeded() => Ok(PutOutcome::Created),
-            Err(error) if status(&error) == Some(412) => Ok(PutOutcome::AlreadyExists),
-            Err(error) => Err(StoreError::Failed(describe(&error))),
+            Err(error) if error.status() == Some(412) && error.may_have_succeeded() => Ok(PutOutcome::Created),
+            Err(error) if error.status() == Some(412) => Ok(PutOutcome::AlreadyExists),
+            Err(error) => Err(error),
         }
     }
-}
 
-fn status<E>(error: &SdkError<E>) -> Option<u16> {
-    error.raw_response().map(|response| response.status().as_u16())
-}
+    /// Whether an object has this key.
+    ///
+    /// # Errors
+    /// [`CallError`] if nobody knows.
+    pub async fn has(&self, key: &str, deadline: Deadline) -> Result<bool, CallError> {
+        let head = self.client.head_object().bucket(&self.name).key(key);
+        match call("HeadObject", deadline, 0, |attempts| head.customize().interceptor(attempts).send()).await {
+            Ok(_) => Ok(true),
+            Err(error) => match error.status() {
+                Some(404) => Ok(false),
+                Some(403) => {
+                    Err(error.with_advice("grant s3:GetObject, and s3:ListBucket so that a missing object is a 404"))
+                }
+                _ => Err(error),
+            },
+        }
+    }
 
-/// S3's status and message, or what went wrong on the way.
-fn describe(error: &SdkError<PutObjectError>) -> String {
-    let text = aws::service_error(error);
-    match (status(error), error.as_service_error()) {
-        (Some(status), Some(_)) => format!("{status} {text}"),
-        _ => text,
+    /// Fetches an object of about `bytes`.
+    ///
+    /// # Errors
+    /// [`CallError`] if the object cannot be read whole.
+    pub async fn read(&self, key: &str, bytes: usize, deadline: Deadline) -> Result<Vec<u8>, CallError> {
+        const OPERATION: &str = "GetObject";
+        let mut broken = None;
+        loop {
+            let get = self.client.get_object().bucket(&self.name).key(key);
+            let answer =
+                call(OPERATION, deadline, bytes, |attempts| get.customize().interceptor(attempts).send()).await;
+            let body = match answer {
+                Ok(output) => output.body,
+                Err(error) => {
+                    return Err(match error.status() {
+                        Some(404) => error.with_advice("the object is gone"),
+                        // S3 does not say 404 to a role that may not list the bucket.
+                        Some(403) => error.with_advice("the role may not read the object, or the object is gone"),
+                        Some(_) => error,
+                        None => broken.unwrap_or(error),
+                    });
+                }
+            };
+            broken = match deadline.bound(body.collect()).await {
+                Some(Ok(bytes)) => return Ok(bytes.to_vec()),
+                Some(Err(error)) => Some(CallError::broke_off(OPERATION, &error_chain(&error))),
+                None => return Err(broken.unwrap_or_else(|| CallError::out_of_time(OPERATION))),
+            };
+            deadline.bound(sleep(PAUSE)).await;
+        }
     }
 }
 

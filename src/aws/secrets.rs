@@ -6,22 +6,20 @@
 use std::time::{Duration, SystemTime};
 
 use aws_config::SdkConfig;
-use aws_sdk_secretsmanager::{
-    Client, config::Builder, error::SdkError, operation::get_secret_value::GetSecretValueError,
-};
+use aws_sdk_secretsmanager::{Client, config::Builder};
 use tokio::sync::Mutex;
 
 use super::{
-    Attempts,
-    deadline::{CallPolicy, Deadline},
+    call::{CallError, call},
+    client::retry_partition,
+    deadline::Deadline,
 };
-use crate::{
-    aws,
-    core::{
-        rotation::{Rotation, SecretError, Version},
-        signature::{Secret, Signature, SignatureError, Verified, verify},
-    },
+use crate::core::{
+    rotation::{Rotation, SecretError, Version},
+    signature::{Secret, Signature, SignatureError, Verified, verify},
 };
+
+const OPERATION: &str = "GetSecretValue";
 
 /// How long the command-line tool waits for the secret.
 const SIGNING_TIME: Duration = Duration::from_secs(30);
@@ -38,13 +36,29 @@ pub enum SecretSource {
     },
 }
 
-/// A verified body, and how well the secret is known.
+/// A verified delivery, and how well the secret is known.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Authorized<'a> {
     /// The body.
     pub(crate) body: Verified<'a>,
+    /// Its signature.
+    pub(crate) signature: Signature,
     /// Whether the secret is stale because it could not be read again.
     pub(crate) has_stale_secret: bool,
+}
+
+/// Why a delivery is not taken.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Refused {
+    /// The signature is missing, malformed or wrong.
+    #[error(transparent)]
+    Unauthorized(#[from] SignatureError),
+    /// The signature matches no known secret, and it is too early to look for a new one.
+    #[error("the signature matches no known secret, which was read a moment ago")]
+    TooSoon,
+    /// The secret is not known, so nobody knows whether the signature is right.
+    #[error(transparent)]
+    SecretUnavailable(#[from] SecretError),
 }
 
 /// Verifies signatures.
@@ -72,7 +86,7 @@ impl Secrets {
         Self(match source {
             SecretSource::Fixed(secret) => Kind::Fixed(secret),
             SecretSource::SecretsManager { arn } => {
-                let config = Builder::from(sdk).retry_partition(aws::retry_partition()).build();
+                let config = Builder::from(sdk).retry_partition(retry_partition()).build();
                 let client = Client::from_conf(config);
                 Kind::Managed(Managed { client, arn, clock: SystemTime::now, rotation: Mutex::default() })
             }
@@ -124,25 +138,21 @@ impl Secrets {
     /// Verifies the signature of `body`, within the secret's share of the time until the deadline.
     ///
     /// # Errors
-    /// [`SecretError`] if nobody knows whether the signature is right, [`SignatureError`] if it is not.
+    /// [`Refused`] if the signature is not right, or nobody knows.
     pub(crate) async fn verify<'a>(
         &self,
         body: &'a [u8],
         signature: Result<Signature, SignatureError>,
         deadline: Deadline,
-    ) -> Result<Result<Authorized<'a>, SignatureError>, SecretError> {
-        let signature = match signature {
-            Ok(signature) => signature,
-            Err(error) => return Ok(Err(error)),
-        };
-        let authorized = match &self.0 {
+    ) -> Result<Authorized<'a>, Refused> {
+        let signature = signature?;
+        match &self.0 {
             Kind::Fixed(secret) => {
-                let body = verify(body, &signature, std::slice::from_ref(secret));
-                body.map(|body| Authorized { body, has_stale_secret: false })
+                let body = verify(body, &signature, std::slice::from_ref(secret)).ok_or(SignatureError::Mismatch)?;
+                Ok(Authorized { body, signature, has_stale_secret: false })
             }
-            Kind::Managed(managed) => managed.verify(body, &signature, deadline.for_secret()).await?,
-        };
-        Ok(authorized.ok_or(SignatureError::Mismatch))
+            Kind::Managed(managed) => managed.verify(body, signature, deadline.for_secret()).await,
+        }
     }
 }
 
@@ -150,39 +160,39 @@ impl Managed {
     async fn verify<'a>(
         &self,
         body: &'a [u8],
-        signature: &Signature,
+        signature: Signature,
         deadline: Deadline,
-    ) -> Result<Option<Authorized<'a>>, SecretError> {
-        let mut rotation = deadline.bound(self.rotation.lock()).await.ok_or_else(timed_out)?;
+    ) -> Result<Authorized<'a>, Refused> {
+        let mut rotation = deadline.bound(self.rotation.lock()).await.ok_or_else(out_of_time)?;
         let now = (self.clock)();
         let check = |rotation: &Rotation| {
             // Not the time above, because a fetch takes time, and secrets from the future count as unknown.
             let now = (self.clock)();
-            let body = verify(body, signature, rotation.secrets(now))?;
-            Some(Authorized { body, has_stale_secret: rotation.is_stale(now) })
+            let body = verify(body, &signature, rotation.secrets(now))?;
+            Some(Authorized { body, signature, has_stale_secret: rotation.is_stale(now) })
         };
         let must_fetch = rotation.must_fetch(now);
         if must_fetch {
             self.refresh(&mut rotation, deadline).await?;
         } else if rotation.secrets(now).is_empty() {
-            return Err(SecretError::Unavailable("failed a moment ago".to_owned()));
+            return Err(unavailable("failed a moment ago").into());
         }
         if let Some(authorized) = check(&rotation) {
-            return Ok(Some(authorized));
+            return Ok(authorized);
         }
         if !must_fetch {
             if !rotation.begin_refetch(now) {
-                return Err(SecretError::Withheld);
+                return Err(Refused::TooSoon);
             }
             self.fetch(&mut rotation, deadline).await?;
             if let Some(authorized) = check(&rotation) {
-                return Ok(Some(authorized));
+                return Ok(authorized);
             }
         }
         if rotation.is_in_doubt() {
-            Err(SecretError::Unavailable("failed for one version".to_owned()))
+            Err(unavailable("failed for one version").into())
         } else {
-            Ok(None)
+            Err(SignatureError::Mismatch.into())
         }
     }
 
@@ -211,26 +221,14 @@ impl Managed {
 
     /// The version with this staging label.
     async fn version(&self, stage: &str, deadline: Deadline) -> Version {
-        let attempts = Attempts::default();
-        let Some(CallPolicy { timeouts, retries }) = deadline.call(0) else {
-            return Version::Unavailable(attempts.timed_out());
-        };
-        let get = self
-            .client
-            .get_secret_value()
-            .secret_id(&self.arn)
-            .version_stage(stage)
-            .customize()
-            .config_override(Builder::new().timeout_config(timeouts).retry_config(retries))
-            .interceptor(attempts.clone());
-        match deadline.bound(get.send()).await {
-            Some(Ok(output)) => match output.secret_string() {
+        let get = self.client.get_secret_value().secret_id(&self.arn).version_stage(stage);
+        match call(OPERATION, deadline, 0, |attempts| get.customize().interceptor(attempts).send()).await {
+            Ok(output) => match output.secret_string() {
                 Some(text) => usable(text),
                 None => Version::Unusable("it is binary, expected a plain string".to_owned()),
             },
-            Some(Err(error)) if is_missing(&error) => Version::Missing(aws::service_error(&error)),
-            Some(Err(error)) => Version::Unavailable(format!("failed: {}", aws::service_error(&error))),
-            None => Version::Unavailable(attempts.timed_out()),
+            Err(error) if error.code() == Some("ResourceNotFoundException") => Version::Missing(error.to_string()),
+            Err(error) => Version::Unavailable(error.to_string()),
         }
     }
 }
@@ -250,10 +248,10 @@ fn usable(text: &str) -> Version {
     }
 }
 
-fn timed_out() -> SecretError {
-    SecretError::Unavailable(Attempts::default().timed_out())
+fn unavailable(problem: &str) -> SecretError {
+    SecretError::Unavailable(format!("{OPERATION} {problem}"))
 }
 
-fn is_missing(error: &SdkError<GetSecretValueError>) -> bool {
-    error.as_service_error().is_some_and(GetSecretValueError::is_resource_not_found_exception)
+fn out_of_time() -> SecretError {
+    SecretError::Unavailable(CallError::out_of_time(OPERATION).to_string())
 }

@@ -30,7 +30,13 @@ pub struct NotAnEnvelope;
 
 impl Envelope {
     /// The size of an envelope without the body, in bytes, at most.
-    pub(crate) const OVERHEAD_BYTES: usize = 1024;
+    const OVERHEAD_BYTES: usize = 1024;
+
+    /// How many bytes the message of this body has at most.
+    #[must_use]
+    pub fn max_bytes(body: Verified<'_>) -> usize {
+        BASE64.encode_len(body.bytes().len()) + Self::OVERHEAD_BYTES
+    }
 
     /// Wraps a delivery with a verified body.
     #[must_use]
@@ -42,6 +48,13 @@ impl Envelope {
             content_encoding: (encoding != ContentEncoding::None).then(|| encoding.name().to_owned()),
             body: BASE64.encode(body.bytes()),
         }
+    }
+
+    /// The message for the queue.
+    #[must_use]
+    pub fn to_message(&self) -> String {
+        // Texts alone cannot fail.
+        serde_json::to_string(self).unwrap_or_default()
     }
 
     /// Reads a message of the queue.
@@ -80,8 +93,8 @@ mod tests {
             let received = time::parse("2026-11-22T10:20:30.567Z").unwrap();
             let delivery = Delivery { received, signature: Ok(signature), encoding, body: Redacted(body) };
             let verified = verify(&delivery.body, &signature, std::slice::from_ref(&secret)).unwrap();
-            let message = serde_json::to_string(&Envelope::seal(&delivery, verified, &signature)).unwrap();
-            assert!(message.len() <= BASE64.encode_len(delivery.body.len()) + Envelope::OVERHEAD_BYTES);
+            let message = Envelope::seal(&delivery, verified, &signature).to_message();
+            assert!(message.len() <= Envelope::max_bytes(verified));
             let back = Envelope::open(&message).unwrap();
             assert_eq!((back.received, back.encoding, &back.body), (received, encoding, &delivery.body));
             assert!(verify(&back.body, &back.signature.unwrap(), std::slice::from_ref(&secret)).is_some());

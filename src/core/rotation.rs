@@ -27,17 +27,14 @@ const FAILURE_PAUSE_WHILE_KNOWN: Duration = Duration::from_mins(1);
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum SecretError {
     /// Secrets Manager could not be reached in time, or refused.
-    #[error("GetSecretValue {0}")]
+    #[error("{0}")]
     Unavailable(String),
     /// The secret, or this version of it, does not exist.
-    #[error("GetSecretValue failed: {0}")]
+    #[error("{0}")]
     Missing(String),
     /// The secret has a value that cannot be used.
     #[error("the secret cannot be used: {0}")]
     Unusable(String),
-    /// The signature matches no known secret, and it is too early to look for a new one.
-    #[error("the secret was fetched a moment ago")]
-    Withheld,
 }
 
 /// What Secrets Manager says about one version of the secret.

@@ -120,8 +120,7 @@ pub struct Verified<'a>(&'a [u8]);
 
 impl<'a> Verified<'a> {
     /// A payload that the lake holds. It was verified before it was stored.
-    #[must_use]
-    pub fn stored(payload: &'a [u8]) -> Self {
+    pub(super) fn stored(payload: &'a [u8]) -> Self {
         Self(payload)
     }
 

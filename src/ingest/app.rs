@@ -1,54 +1,32 @@
 //! The application: built once at INIT, it turns each delivery into an [`Ingested`]. It knows nothing of HTTP or SQS.
 
-use std::{
-    fmt,
-    time::{Instant, SystemTime},
-};
+use std::time::{Instant, SystemTime};
 
 use aws_config::SdkConfig;
 use futures_util::StreamExt as _;
 
-use super::outcome::{Ingested, Outcome, PayloadReport};
+use super::{
+    outcome::{Ingested, Outcome, PayloadReport},
+    store::store,
+};
 use crate::{
     aws::{
-        self,
-        deadline::Deadline,
-        s3::{Store, StoreError},
+        self, CallError, Deadline,
+        s3::Bucket,
         secrets::{Authorized, Secrets},
-        sqs::SpillQueue,
+        sqs::{self, Queue},
     },
-    config::{Config, ConfigError},
+    config::{Config, InitError},
     core::{
         delivery::Delivery,
         envelope::Envelope,
         lake::{Batch, Failure, Prefix, ReceiveContext, Source},
         payload,
         redacted::Redacted,
-        rotation::SecretError,
-        schema::{self, SchemaError, Schemas},
+        schema::{self, Schemas},
+        signature::{Signature, Verified},
     },
 };
-
-/// The function cannot start.
-#[derive(thiserror::Error)]
-pub enum InitError {
-    /// The configuration is wrong.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    /// An embedded schema is wrong.
-    #[error(transparent)]
-    Schema(#[from] SchemaError),
-    /// The secret that the configuration names cannot be used.
-    #[error("TRACEBIT_SECRET_ARN: {0}")]
-    Secret(#[from] SecretError),
-}
-
-impl fmt::Debug for InitError {
-    /// The same as `Display`, because Rust shows the error of `main` with `Debug`.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
 
 /// Everything that serves all deliveries.
 #[derive(Debug)]
@@ -58,8 +36,8 @@ pub struct App {
     source: Source,
     max_payload_bytes: usize,
     secrets: Secrets,
-    store: Store,
-    queue: Option<SpillQueue>,
+    bucket: Bucket,
+    queue: Option<Queue>,
     stack: Option<String>,
 }
 
@@ -79,12 +57,12 @@ impl App {
     /// # Errors
     /// As [`App::from_env`].
     pub async fn init(config: Config, sdk: &SdkConfig) -> Result<Self, InitError> {
-        let store = Store::new(sdk, config.bucket, config.path_style);
-        let queue = config.spill_queue_url.map(|url| SpillQueue::new(sdk, url));
+        let bucket = Bucket::new(sdk, config.bucket, config.path_style);
+        let queue = config.spill_queue_url.map(|url| Queue::new(sdk, url));
         let secrets = Secrets::new(sdk, config.secret);
         let schemas = Schemas::embedded()?;
         let deadline = Deadline::of_init();
-        let (secret, ()) = tokio::join!(secrets.warm(deadline), store.warm(deadline));
+        let (secret, ()) = tokio::join!(secrets.warm(deadline), bucket.warm(deadline));
         secret?;
         Ok(Self {
             schemas,
@@ -92,7 +70,7 @@ impl App {
             source: config.source,
             max_payload_bytes: config.max_payload_bytes,
             secrets,
-            store,
+            bucket,
             queue,
             stack: config.stack,
         })
@@ -131,24 +109,19 @@ impl App {
     /// Verifies, decodes, classifies and stores a delivery by the deadline.
     pub async fn ingest(&self, delivery: &Delivery, deadline: Deadline) -> Ingested<'_> {
         let authorized = match self.secrets.verify(&delivery.body, delivery.signature, deadline).await {
-            Ok(Ok(authorized)) => authorized,
-            Ok(Err(error)) => return Ingested { outcome: Outcome::Unauthorized(error), payload: None },
-            Err(SecretError::Withheld) => return Ingested { outcome: Outcome::Unverified, payload: None },
-            Err(error) => return Ingested { outcome: Outcome::SecretUnavailable(error), payload: None },
+            Ok(authorized) => authorized,
+            Err(refused) => return Ingested { outcome: Outcome::Refused(refused), payload: None },
         };
-        let verified = authorized.body;
-        let queue = self.queue.as_ref().filter(|queue| queue.fits(verified.bytes().len()));
+        let Authorized { body, signature, .. } = authorized;
+        let queue = self.queue.as_ref().filter(|_| Envelope::max_bytes(body) <= sqs::MAX_MESSAGE_BYTES);
         let (payload, stored) = self.store_delivery(authorized, delivery, queue.is_some(), deadline).await;
-        let outcome = match (stored, queue, delivery.signature) {
-            (Ok(()), ..) => Outcome::Stored,
-            (Err(store), Some(queue), Ok(signature)) => {
-                let envelope = Envelope::seal(delivery, verified, &signature);
-                match queue.send(&envelope, deadline.for_queue()).await {
-                    Ok(()) => Outcome::Queued(store),
-                    Err(queue) => Outcome::QueueUnavailable(store, queue),
-                }
-            }
-            (Err(store), ..) => Outcome::StoreUnavailable(store),
+        let outcome = match (stored, queue) {
+            (Ok(()), _) => Outcome::Stored,
+            (Err(store), None) => Outcome::StoreUnavailable(store),
+            (Err(store), Some(queue)) => match spill(queue, delivery, body, &signature, deadline).await {
+                Ok(()) => Outcome::Queued(store),
+                Err(queue) => Outcome::QueueUnavailable(store, queue),
+            },
         };
         Ingested { outcome, payload: Some(payload) }
     }
@@ -157,11 +130,11 @@ impl App {
     /// is not charged to the upload.
     async fn store_delivery(
         &self,
-        Authorized { body, has_stale_secret }: Authorized<'_>,
+        Authorized { body, has_stale_secret, .. }: Authorized<'_>,
         delivery: &Delivery,
         has_queue: bool,
         deadline: Deadline,
-    ) -> (PayloadReport<'_>, Result<(), StoreError>) {
+    ) -> (PayloadReport<'_>, Result<(), CallError>) {
         let context = ReceiveContext { received: delivery.received, source: &self.source };
         let decoded = payload::decode(body, delivery.encoding, self.max_payload_bytes);
         let batch = match &decoded {
@@ -173,21 +146,25 @@ impl App {
         };
         let deadline = if has_queue { deadline.for_store_before_queue() } else { deadline };
         let report = PayloadReport::new(body.bytes().len(), has_stale_secret);
-        self.put_all(&batch, report, deadline).await
+        self.store_all(&batch, report, deadline).await
     }
 
-    /// Stores the objects of a batch. It counts each stored object, even if others fail. A later delivery counts that object as a duplicate.
-    async fn put_all<'s>(
+    /// Stores the objects of a batch, and records each one that is in the lake, even if others fail. A later delivery counts
+    /// it as a duplicate.
+    async fn store_all<'s>(
         &'s self,
         batch: &Batch<'s, '_>,
         mut report: PayloadReport<'s>,
         deadline: Deadline,
-    ) -> (PayloadReport<'s>, Result<(), StoreError>) {
+    ) -> (PayloadReport<'s>, Result<(), CallError>) {
         let mut result = Ok(());
         let started = Instant::now();
-        let mut puts = self.store.put_all(batch.objects(&self.prefix), deadline);
-        while let Some(stored) = puts.next().await {
-            result = result.and(report.count(stored));
+        let mut stored = store(&self.bucket, batch.objects(&self.prefix), deadline);
+        while let Some(object) = stored.next().await {
+            match object.result {
+                Ok(outcome) => report.record(object.key, object.summary, outcome),
+                Err(error) => result = result.and(Err(error)),
+            }
         }
         report.store_latency = started.elapsed();
         if result.is_ok() {
@@ -195,4 +172,15 @@ impl App {
         }
         (report, result)
     }
+}
+
+/// Puts a delivery into the spill queue. Storing a delivery twice has no effect, so an answer that is lost does no harm.
+async fn spill(
+    queue: &Queue,
+    delivery: &Delivery,
+    body: Verified<'_>,
+    signature: &Signature,
+    deadline: Deadline,
+) -> Result<(), CallError> {
+    queue.send(Envelope::seal(delivery, body, signature).to_message(), deadline.for_queue()).await
 }

@@ -5,17 +5,18 @@ use std::time::Instant;
 use super::{
     app::App,
     outcome::{Ingested, Outcome},
+    report::{self, Report},
 };
 use crate::{
     aws::{
-        invocation::Invocation,
+        Invocation,
+        secrets::Refused,
         sqs_event::{SqsBatchResponse, SqsEvent},
     },
     core::{
         envelope::{Envelope, NotAnEnvelope},
         signature::SignatureError,
     },
-    metrics::{self, Report},
 };
 
 /// Why a message stays in the queue.
@@ -56,7 +57,7 @@ pub async fn handle(app: &App, event: SqsEvent, invocation: &Invocation) -> SqsB
             duration: started.elapsed(),
             ingested: ingested.as_ref().ok(),
         };
-        metrics::write(&report, app.schemas(), app.stack());
+        report::write(&report, app.schemas(), app.stack());
         if error.is_some() {
             response.keep(message.message_id);
         }
@@ -68,10 +69,10 @@ fn error_of(ingested: &Result<Ingested<'_>, NotAnEnvelope>, id: &str) -> Option<
     let id = id.to_owned();
     match ingested {
         Err(error) => Some(DrainError::Rejected { id, cause: error.to_string() }),
-        Ok(Ingested { outcome: Outcome::Unauthorized(SignatureError::Mismatch), .. }) => {
+        Ok(Ingested { outcome: Outcome::Refused(Refused::Unauthorized(SignatureError::Mismatch)), .. }) => {
             Some(DrainError::Rejected { id, cause: "the signature does not verify".to_owned() })
         }
-        Ok(Ingested { outcome: Outcome::Unauthorized(error), .. }) => {
+        Ok(Ingested { outcome: Outcome::Refused(Refused::Unauthorized(error)), .. }) => {
             Some(DrainError::Rejected { id, cause: format!("signature {error}") })
         }
         Ok(Ingested { outcome: Outcome::Stored, .. }) => None,
@@ -86,17 +87,17 @@ fn error_of(ingested: &Result<Ingested<'_>, NotAnEnvelope>, id: &str) -> Option<
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{aws::s3::StoreError, core::rotation::SecretError};
+    use crate::{aws::CallError, core::rotation::SecretError};
 
     #[test]
     fn only_a_stored_delivery_leaves_the_queue() {
         let error = |outcome| error_of(&Ok(Ingested { outcome, payload: None }), "m-1").map(|error| error.to_string());
         assert_eq!(error(Outcome::Stored), None);
         for outcome in [
-            Outcome::Unverified,
-            Outcome::Unauthorized(SignatureError::Mismatch),
-            Outcome::SecretUnavailable(SecretError::Withheld),
-            Outcome::StoreUnavailable(StoreError::Checksum),
+            Outcome::Refused(Refused::TooSoon),
+            Outcome::Refused(Refused::Unauthorized(SignatureError::Mismatch)),
+            Outcome::Refused(Refused::SecretUnavailable(SecretError::Unavailable("no answer".to_owned()))),
+            Outcome::StoreUnavailable(CallError::out_of_time("PutObject")),
         ] {
             let error = error(outcome).unwrap();
             assert!(error.starts_with("spill queue message m-1"), "{error}");

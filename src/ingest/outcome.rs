@@ -3,15 +3,10 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use crate::{
-    aws::{
-        s3::{PutOutcome, PutResult, StoreError},
-        sqs::QueueError,
-    },
+    aws::{CallError, s3::PutOutcome, secrets::Refused},
     core::{
         lake::{Summary, Table},
-        rotation::SecretError,
         schema::{Schema, Tally},
-        signature::SignatureError,
     },
 };
 
@@ -33,27 +28,38 @@ pub enum Outcome {
     /// Everything is in the lake.
     Stored,
     /// S3 did not store everything in time, and the delivery waits in the spill queue.
-    Queued(StoreError),
-    /// The signature does not verify.
-    Unauthorized(SignatureError),
-    /// The shared secret is not known, so nobody knows whether the signature is right.
-    SecretUnavailable(SecretError),
-    /// The signature matches no known secret, and it is too early to look for a new one.
-    Unverified,
+    Queued(CallError),
+    /// The signature does not verify, or nobody knows whether it does.
+    Refused(Refused),
     /// S3 did not store everything, and no queue can take the delivery.
-    StoreUnavailable(StoreError),
+    StoreUnavailable(CallError),
     /// Neither S3 nor the spill queue took the delivery.
-    QueueUnavailable(StoreError, QueueError),
+    QueueUnavailable(CallError, CallError),
 }
 
 impl Outcome {
+    /// The outcome as the log line calls it.
+    #[must_use]
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Stored => "stored",
+            Self::Queued(_) => "queued",
+            Self::Refused(Refused::Unauthorized(_)) => "unauthorized",
+            Self::Refused(Refused::TooSoon) => "unverified",
+            Self::Refused(Refused::SecretUnavailable(_)) => "secret unavailable",
+            Self::StoreUnavailable(_) | Self::QueueUnavailable(..) => "store unavailable",
+        }
+    }
+
     /// The text of the log line that tells an operator what failed. `None` if nothing did.
     #[must_use]
     pub fn problem(&self) -> Option<String> {
         match self {
-            Self::Stored | Self::Unauthorized(_) | Self::Unverified => None,
+            Self::Stored | Self::Refused(Refused::Unauthorized(_) | Refused::TooSoon) => None,
             Self::Queued(store) => Some(format!("S3 failed, so the delivery waits in the spill queue: {store}")),
-            Self::SecretUnavailable(secret) => Some(format!("cannot fetch the shared secret: {secret}")),
+            Self::Refused(Refused::SecretUnavailable(secret)) => {
+                Some(format!("cannot fetch the shared secret: {secret}"))
+            }
             Self::StoreUnavailable(store) => Some(format!("cannot store the delivery: {store}")),
             Self::QueueUnavailable(store, queue) => {
                 Some(format!("S3 and the spill queue failed, so the delivery is not stored: {store}; {queue}"))
@@ -103,13 +109,8 @@ impl<'s> PayloadReport<'s> {
         Self { body_bytes, has_stale_secret, ..Self::default() }
     }
 
-    /// Counts an object that is in the lake.
-    ///
-    /// # Errors
-    /// The error of an object that is not.
-    pub fn count(&mut self, put: PutResult<'s>) -> Result<(), StoreError> {
-        let PutResult { key, summary: Summary { table, count, tally }, result } = put;
-        let outcome = result?;
+    /// Records an object that is in the lake.
+    pub fn record(&mut self, key: String, Summary { table, count, tally }: Summary<'s>, outcome: PutOutcome) {
         if self.keys.len() < MAX_KEYS {
             self.keys.push(key);
         } else {
@@ -130,6 +131,5 @@ impl<'s> PayloadReport<'s> {
                 report.tally.merge(&tally);
             }
         }
-        Ok(())
     }
 }

@@ -17,15 +17,15 @@ use serde_json::{Value, json};
 use super::{
     app::App,
     outcome::{Ingested, Outcome, PayloadReport},
+    report::{self, Report},
 };
 use crate::{
-    aws::{deadline::Deadline, invocation::Invocation},
+    aws::{Deadline, Invocation, secrets::Refused},
     core::{
         delivery::{Delivery, Header},
         redacted::Redacted,
         signature::HEADER,
     },
-    metrics::{self, Report},
 };
 
 /// When to come back after a 503, in seconds.
@@ -44,10 +44,10 @@ pub async fn handle(app: &App, event: HttpEvent, invocation: &Invocation) -> Api
     if let Some(problem) = outcome.and_then(Outcome::problem) {
         tracing::error!("{problem}");
     }
-    let reason = outcome.and_then(|outcome| match outcome {
-        Outcome::Unauthorized(error) => Some(error.to_string()),
+    let reason = match outcome {
+        Some(Outcome::Refused(Refused::Unauthorized(error))) => Some(error.to_string()),
         _ => None,
-    });
+    };
     let report = Report {
         request_id: &invocation.request_id,
         message_id: None,
@@ -56,14 +56,16 @@ pub async fn handle(app: &App, event: HttpEvent, invocation: &Invocation) -> Api
         duration: started.elapsed(),
         ingested: ingested.as_ref(),
     };
-    metrics::write(&report, app.schemas(), app.stack());
+    report::write(&report, app.schemas(), app.stack());
     respond(ingested.as_ref())
 }
 
-/// Stores the delivery that the request makes. `None` if it is not a `POST`.
+/// Stores the delivery of a `POST`. `None` if the request has another method.
 pub async fn ingest(app: &App, event: HttpEvent, deadline: Deadline) -> Option<Ingested<'_>> {
-    let delivery = event.into_delivery(Utc::now())?;
-    Some(app.ingest(&delivery, deadline).await)
+    if event.method != Method::POST {
+        return None;
+    }
+    Some(app.ingest(&event.into_delivery(Utc::now()), deadline).await)
 }
 
 /// A request to the function URL.
@@ -80,15 +82,15 @@ impl fmt::Debug for HttpEvent {
 }
 
 impl HttpEvent {
-    /// The delivery that the request makes. `None` if it is not a `POST`.
+    /// The delivery that the request carries.
     #[must_use]
-    pub fn into_delivery(self, received: DateTime<Utc>) -> Option<Delivery> {
-        (self.method == Method::POST).then(|| Delivery {
+    pub fn into_delivery(self, received: DateTime<Utc>) -> Delivery {
+        Delivery {
             received,
             signature: self.headers.signature.signature(),
             encoding: self.headers.content_encoding.content_encoding(),
             body: self.body,
-        })
+        }
     }
 }
 
@@ -177,7 +179,7 @@ pub fn respond(ingested: Option<&Ingested<'_>>) -> ApiGatewayV2httpResponse {
             response(StatusCode::OK, &json!({"stored": stored, "duplicates": duplicates, "failures": failures}))
         }
         (Outcome::Queued(_), _) => response(StatusCode::ACCEPTED, &json!({"queued": true})),
-        (Outcome::Unauthorized(_), _) => error(
+        (Outcome::Refused(Refused::Unauthorized(_)), _) => error(
             StatusCode::UNAUTHORIZED,
             "The X-Tracebit-Signature-256 header must hold the HMAC-SHA256 of the body under the shared secret.",
         ),
@@ -224,7 +226,7 @@ mod tests {
     }
 
     fn delivery(event: &Value) -> Delivery {
-        parse(event).unwrap().into_delivery(Utc::now()).unwrap()
+        parse(event).unwrap().into_delivery(Utc::now())
     }
 
     #[test]
@@ -254,8 +256,6 @@ mod tests {
     #[test]
     fn an_event_without_a_body_has_an_empty_one() {
         assert!(delivery(&json!({"requestContext": {"http": {"method": "POST"}}})).body.is_empty());
-        let get = parse(&json!({"requestContext": {"http": {"method": "GET"}}})).unwrap();
-        assert!(get.into_delivery(Utc::now()).is_none());
     }
 
     #[test]

@@ -1,12 +1,11 @@
 //! The configuration of the notifier: environment variables, all read and checked at INIT.
 
-use crate::core::severity::Severity;
 use crate::{
     config::{ConfigError, Vars},
-    core::lake::Prefix,
+    core::{lake::Prefix, severity::Severity},
 };
 
-/// The severity from which an alert rings if `NOTIFY_SEVERITY` is not set.
+/// The severity from which people are notified if `NOTIFY_SEVERITY` is not set.
 pub(super) const DEFAULT_SEVERITY: Severity = Severity::Medium;
 
 /// The configuration, checked.
@@ -20,7 +19,7 @@ pub struct NotifyConfig {
     pub topic_arn: String,
     /// `EVENT_BUS_NAME`: the EventBridge bus for machines, by name or ARN.
     pub bus: String,
-    /// `NOTIFY_SEVERITY`: the lowest severity that rings.
+    /// `NOTIFY_SEVERITY`: the lowest severity of which people are notified.
     pub threshold: Severity,
     /// `STACK_NAME`: the dimension `Stack` of all metrics.
     pub stack: Option<String>,

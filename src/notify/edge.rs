@@ -1,17 +1,17 @@
-//! The SQS edge: each message names an object. A message whose object was not told of stays in the queue.
+//! The SQS edge: each message names an object. A message whose object was not published stays in the queue.
 
-use std::time::Instant;
+use std::time::{Duration, Instant, SystemTime};
 
-use super::publish::{Notifier, NotifyError};
+use super::publish::{Notifier, NotifyError, Published};
 use crate::{
     aws::{
-        invocation::Invocation,
+        Invocation,
         sqs_event::{SqsBatchResponse, SqsEvent},
     },
-    metrics::{self, NotifyReport},
+    metrics::{self, Line, milliseconds},
 };
 
-/// Tells people and machines about the objects of a batch.
+/// Publishes the objects of a batch.
 pub async fn handle(notifier: &Notifier, event: SqsEvent, invocation: &Invocation) -> SqsBatchResponse {
     let mut response = SqsBatchResponse::default();
     let deadline = invocation.deadline();
@@ -20,27 +20,29 @@ pub async fn handle(notifier: &Notifier, event: SqsEvent, invocation: &Invocatio
         let started = Instant::now();
         let share = deadline.share_of(waiting);
         waiting -= 1;
-        let (done, result) = notifier.notify(&message.body, share).await;
+        let (published, result) = notifier.notify(&message.body, share).await;
         if let Err(error) = &result {
-            log(error, &message.message_id, done.key.as_deref());
+            log(error, &message.message_id, published.key.as_deref());
         }
-        let report = NotifyReport {
-            request_id: &invocation.request_id,
-            message_id: &message.message_id,
-            outcome: outcome(&result),
-            duration: started.elapsed(),
-            key: done.key.as_deref(),
-            alerts: done.alerts,
-            firsts: done.firsts,
-            events: done.events,
-            has_failed: result.is_err(),
-        };
-        metrics::write_notified(&report, notifier.stack());
+        let line = Line::of(notifier.stack())
+            .property("RequestId", &invocation.request_id)
+            .property("MessageId", &message.message_id);
+        metrics::write(&report(line, &published, &result, started.elapsed()).finish(SystemTime::now()));
         if result.is_err() {
             response.keep(message.message_id);
         }
     }
     response
+}
+
+fn report<'a>(line: Line<'a>, published: &Published, result: &Result<(), NotifyError>, duration: Duration) -> Line<'a> {
+    line.property("Outcome", outcome(result))
+        .property("Duration", milliseconds(duration))
+        .optional("Key", published.key.as_deref())
+        .property("FirstMessages", published.first_messages)
+        .count("AlertsNotified", published.alerts)
+        .count("EventsPublished", published.events)
+        .count("NotifyFailures", u64::from(result.is_err()))
 }
 
 fn outcome(result: &Result<(), NotifyError>) -> &'static str {

@@ -1,4 +1,4 @@
-//! The facts of a record that rings, as the record has them. `message` makes them harmless.
+//! The facts of a record of which people are notified, as the record has them. `message` makes them harmless.
 
 use data_encoding::HEXLOWER;
 use serde::Serialize;
@@ -6,8 +6,7 @@ use sha2::{Digest as _, Sha256};
 use url::Url;
 
 use super::{json::Json, text};
-use crate::core::severity::Severity;
-use crate::core::{lake::FAILURES_TABLE, redacted::Redacted};
+use crate::core::{lake::FAILURES_TABLE, redacted::Redacted, severity::Severity};
 
 /// The longest link that is shown.
 const MAX_LINK: usize = 500;
@@ -15,7 +14,7 @@ const MAX_LINK: usize = 500;
 /// How much of a payload that fits no schema is shown, in characters.
 const EXCERPT: usize = 600;
 
-/// An alert that rings.
+/// An alert of which people are notified.
 #[derive(Debug)]
 pub(super) struct Alert {
     /// What tells this alert from others: `alert_id`, or else the record's own id.

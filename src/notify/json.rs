@@ -1,7 +1,7 @@
 //! Single members of a JSON text, read one by one.
 //!
 //! The rest of the text is skipped without being understood: a record may hold numbers that no `f64` holds and be nested
-//! deeper than a parser likes, and it must ring all the same.
+//! deeper than a parser likes, and people must be notified all the same.
 
 use std::{collections::BTreeMap, fmt};
 

@@ -9,8 +9,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{facts::Alert, text};
-use crate::core::redacted::Redacted;
-use crate::core::severity::Severity;
+use crate::core::{redacted::Redacted, severity::Severity};
 
 /// Subjects have fewer than 100 characters (SNS).
 const MAX_SUBJECT: usize = 99;
@@ -28,11 +27,11 @@ const MAX_DESCRIPTION: usize = 8000;
 
 /// The first message of an alert on a day.
 #[derive(Debug)]
-pub struct First {
+pub struct FirstMessage {
     /// The subject of the e-mail.
     pub subject: Redacted<String>,
     /// The text for each protocol, as JSON.
-    pub message: Redacted<String>,
+    pub texts: Redacted<String>,
 }
 
 /// Writes messages. It knows the Region, for the link to Athena's console.
@@ -47,10 +46,10 @@ impl Writer {
     }
 
     /// The first message of an alert on a day: for e-mail, SMS and chat.
-    pub(super) fn first(&self, alert: &Alert) -> First {
-        let message = json!({"default": self.chat(alert), "email": self.email(alert), "sms": sms(alert)});
+    pub(super) fn first(&self, alert: &Alert) -> FirstMessage {
+        let texts = json!({"default": self.chat(alert), "email": self.email(alert), "sms": sms(alert)});
         let subject = text::ascii(&headline(alert), MAX_SUBJECT);
-        First { subject: Redacted(subject), message: Redacted(message.to_string()) }
+        FirstMessage { subject: Redacted(subject), texts: Redacted(texts.to_string()) }
     }
 
     /// The chat notification, which is JSON. Notifications of one alert share a thread.
@@ -209,7 +208,7 @@ mod tests {
     }
 
     fn parts(log: &Value) -> Value {
-        serde_json::from_str(&Writer::new(Some("eu-west-1")).first(&alert(log)).message).unwrap()
+        serde_json::from_str(&Writer::new(Some("eu-west-1")).first(&alert(log)).texts).unwrap()
     }
 
     #[test]
@@ -276,7 +275,7 @@ mod tests {
         log["tracebit_portal_url"] = json!(format!("https://portal.tracebit.com/{huge}"));
         log["canary_credential"] = json!({"labels": vec![json!({"name": huge, "value": huge}); 20]});
         let first = Writer::new(Some("eu-west-1")).first(&alert(&log));
-        assert!(first.message.len() < 32 * 1024, "{}", first.message.len());
+        assert!(first.texts.len() < 32 * 1024, "{}", first.texts.len());
         let chat: Value = serde_json::from_str(parts(&log)["default"].as_str().unwrap()).unwrap();
         assert!(chat["content"]["title"].as_str().unwrap().chars().count() <= MAX_TITLE);
         assert!(chat["content"]["description"].as_str().unwrap().chars().count() <= MAX_DESCRIPTION);
@@ -289,7 +288,7 @@ mod tests {
                              "payload_encoding": "utf-8", "log_type": "Tracebit.Alert"});
         let failure = failure.to_string();
         let alert = Alert::of_failure(&Json::object(&failure).unwrap(), "00ff".to_owned(), "2026-11-24");
-        let first = Writer::new(None).first(&alert).message;
+        let first = Writer::new(None).first(&alert).texts;
         let parts: Value = serde_json::from_str(&first).unwrap();
         let email = parts["email"].as_str().unwrap();
         for text in [

@@ -1,27 +1,27 @@
-//! The bell: each object that appears in the lake becomes events for machines, and its alerts become messages for people.
+//! The notifier: of each object that appears in the lake, it publishes messages for people and events for machines.
 //!
 //! ```text
-//! SQS message → event → reader → records → alert → message → SNS
+//! SQS message → event → object → records → facts → message → SNS
 //!                                        → entries → EventBridge
 //! ```
 //!
-//! S3 sends an event for every object, whoever created it. So an alert rings because it is in the lake, whatever became of
-//! the invocation that stored it.
+//! S3 sends an event for every object, whoever created it. So notifications start when an alert reaches S3, even if the
+//! request that brought it later fails.
+//!
+//! People get the first message of an alert on a day by every protocol, and each later one in chat alone. A marker in the
+//! bucket says that the first one was published.
 //!
 //! | module | what it does |
 //! | --- | --- |
-//! | `edge` | the edge: an SQS batch in, the messages that stay in the queue out |
-//! | `publish` | built once at INIT; reads an object and tells people and machines about it |
+//! | `edge` | an SQS batch in, the messages that stay in the queue out |
+//! | `publish` | built once at INIT; reads an object and publishes what is in it |
 //! | `event` | which object an SQS message is about |
-//! | `reader` | fetches the object |
 //! | `record`, `json` | the lines of an object, and single members of them |
-//! | `facts` | the facts of a record that rings |
+//! | `facts` | what a record says of an alert |
 //! | `message`, `text` | the words for e-mail, chat and SMS, in which nothing of an intruder's text works |
-//! | `sns`, `bus` | the clients of SNS and EventBridge |
-//! | `markers` | which alerts have rung today |
+//! | `markers` | which alerts were notified today |
 //! | `preview` | all that is published of an object, without a service |
 
-mod bus;
 mod config;
 mod edge;
 mod event;
@@ -31,33 +31,52 @@ mod markers;
 mod message;
 mod preview;
 mod publish;
-mod reader;
 mod record;
-mod sns;
 mod text;
 
-pub use crate::core::severity::Severity;
 pub use config::NotifyConfig;
 pub use edge::handle;
-pub use message::First;
+pub use message::FirstMessage;
 pub use preview::Preview;
 pub use publish::Notifier;
 
-/// Shows each type that holds something of a record with `Debug`, for the test of what `Debug` may show.
 #[cfg(test)]
-pub(crate) fn with_each_type(table: &str, line: &str, schemas: &crate::core::schema::Schemas, assert: impl Fn(String)) {
-    let key = format!("{table}/day=2026-11-24/hour=10/20261124T100000Z-0f.json");
-    let body = serde_json::json!({
-        "source": "aws.s3", "detail-type": "Object Created",
-        "detail": {"bucket": {"name": "lake"}, "object": {"key": key}},
-    });
-    let object = event::CreatedObject::open(&body.to_string()).unwrap();
-    let place = object.place("lake", &crate::core::lake::Prefix::default(), schemas).unwrap();
-    let records = record::Records::of(line.as_bytes(), place);
-    let alert = records.records[0].alert(Severity::Critical).unwrap();
-    let writer = message::Writer::new(None);
-    assert(format!("{records:?} {records:#?}"));
-    assert(format!("{alert:?} {alert:#?}"));
-    assert(format!("{:?}", writer.first(&alert)));
-    assert(format!("{:?}", bus::Entry::of(&records.records[0], &key)));
+mod tests {
+    use serde_json::json;
+
+    use super::{event::CreatedObject, message::Writer, record::Records};
+    use crate::core::{lake::Prefix, schema::Schemas, severity::Severity};
+
+    /// Text that stands in every member below.
+    const MARK: &str = "private";
+
+    #[test]
+    fn no_type_shows_a_record_with_debug() {
+        let schemas = Schemas::embedded().unwrap();
+        let alert = json!({
+            "alert_id": MARK, "severity": MARK, "message": MARK, "canary": {"name": MARK}, "p_row_id": "0f",
+        });
+        let failure = json!({"error": MARK, "payload": MARK, "log_type": "Tracebit.Alert", "p_row_id": "0f"});
+        for (table, line) in [("tracebit_alert", alert.to_string()), ("classification_failures", failure.to_string())] {
+            let key = format!("{table}/day=2026-11-24/hour=10/20261124T100000Z-0f.json");
+            let event = json!({
+                "source": "aws.s3", "detail-type": "Object Created",
+                "detail": {"bucket": {"name": "lake"}, "object": {"key": key}},
+            });
+            let object = CreatedObject::open(&event.to_string()).unwrap();
+            let place = object.place("lake", &Prefix::default(), &schemas).unwrap();
+            let records = Records::of(line.as_bytes(), place);
+            let alert = records.records[0].alert(Severity::Critical).unwrap();
+            let shown = [
+                format!("{records:?} {records:#?}"),
+                format!("{alert:?} {alert:#?}"),
+                format!("{:?}", Writer::new(None).first(&alert)),
+                format!("{:?}", records.records[0].entry(&key)),
+            ];
+            for shown in shown {
+                // Nor is the text there as a list of bytes.
+                assert!(!shown.contains(MARK) && !shown.contains("112, 114, 105"), "{shown}");
+            }
+        }
+    }
 }

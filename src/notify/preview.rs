@@ -1,19 +1,21 @@
 //! What the notifier would publish of an object, without a service: for the pages that show it, and for benchmarks.
 
 use super::{
-    bus::{self, Entry},
     config,
     event::CreatedObject,
-    message::{First, Writer},
+    message::{FirstMessage, Writer},
     record::Records,
 };
-use crate::core::{lake::Prefix, redacted::Redacted, schema::Schemas};
+use crate::{
+    aws::eventbridge,
+    core::{lake::Prefix, redacted::Redacted, schema::Schemas},
+};
 
-/// Everything that is published of an object whose alerts have not rung on this day.
+/// Everything that is published of an object of whose alerts nobody was notified on this day.
 #[derive(Debug)]
 pub struct Preview {
-    /// A message for each record that rings.
-    pub messages: Vec<First>,
+    /// A message for each record of which people are notified.
+    pub messages: Vec<FirstMessage>,
     /// The events, as JSON, call by call.
     pub events: Vec<Vec<Redacted<String>>>,
 }
@@ -29,8 +31,11 @@ impl Preview {
         let Records { records, .. } = Records::of(object, place);
         let alerts = records.iter().filter_map(|record| record.alert(config::DEFAULT_SEVERITY));
         let messages = alerts.map(|alert| writer.first(&alert)).collect();
-        let entries = records.iter().map(|record| Entry::of(record, &created.key)).collect();
-        let calls = bus::calls(entries).into_iter();
-        Some(Self { messages, events: calls.map(|call| call.into_iter().map(Entry::into_detail).collect()).collect() })
+        let entries = records.iter().map(|record| record.entry(&created.key)).collect();
+        let calls = eventbridge::calls(entries).into_iter();
+        Some(Self {
+            messages,
+            events: calls.map(|call| call.into_iter().map(|entry| entry.detail).collect()).collect(),
+        })
     }
 }

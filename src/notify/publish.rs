@@ -1,4 +1,4 @@
-//! The notifier: built once at INIT, it tells people and machines about each object.
+//! The notifier: built once at INIT, it publishes each object's alerts to people and its events to machines.
 
 use std::collections::HashSet;
 
@@ -7,22 +7,26 @@ use chrono::{DateTime, Utc};
 use futures_util::{StreamExt as _, stream};
 
 use super::{
-    bus::{self, Bus, BusError, Entry},
     config::NotifyConfig,
     event::{CreatedObject, EventError},
     facts::Alert,
     markers::Markers,
     message::Writer,
-    reader::{self, ReadError, Reader},
     record::Records,
-    sns::{Topic, TopicError},
 };
-use crate::core::severity::Severity;
 use crate::{
-    aws::{self, deadline::Deadline},
-    core::{lake::Prefix, schema::Schemas},
-    ingest::app::InitError,
+    aws::{
+        self, CallError, Deadline,
+        eventbridge::{self, Bus, Entry},
+        s3::Bucket,
+        sns::Topic,
+    },
+    config::InitError,
+    core::{lake::Prefix, schema::Schemas, severity::Severity},
 };
+
+/// The message attribute of a message that is for chat alone. The e-mail subscription's filter wants it absent.
+const CHAT_ALONE: (&str, &str) = ("form", "chat");
 
 /// How many calls of one kind are on their way at once.
 const CONCURRENCY: usize = 16;
@@ -36,15 +40,9 @@ pub(super) enum NotifyError {
     /// The object has lines that are not records.
     #[error("line {0} of the object is not a JSON object; the other lines were published")]
     BadLine(usize),
-    /// The object could not be read.
+    /// A call to AWS failed: the object could not be read, or something of it was not published.
     #[error(transparent)]
-    Read(#[from] ReadError),
-    /// People were not told.
-    #[error(transparent)]
-    Topic(#[from] TopicError),
-    /// Machines were not told.
-    #[error(transparent)]
-    Bus(#[from] BusError),
+    Call(#[from] CallError),
 }
 
 impl NotifyError {
@@ -56,13 +54,13 @@ impl NotifyError {
 
 /// What was done about one SQS message.
 #[derive(Debug, Default)]
-pub(super) struct Notified {
+pub(super) struct Published {
     /// The key of its object.
     pub(super) key: Option<String>,
-    /// The records that ring and of which people were told.
+    /// The records of which people were notified.
     pub(super) alerts: usize,
     /// How many of these messages were the first of their alert and day.
-    pub(super) firsts: usize,
+    pub(super) first_messages: usize,
     /// The events that are on the bus.
     pub(super) events: usize,
 }
@@ -71,10 +69,10 @@ pub(super) struct Notified {
 #[derive(Debug)]
 pub struct Notifier {
     schemas: Schemas,
-    bucket: String,
+    bucket_name: String,
+    bucket: Bucket,
     prefix: Prefix,
     threshold: Severity,
-    reader: Reader,
     markers: Markers,
     topic: Topic,
     bus: Bus,
@@ -82,11 +80,13 @@ pub struct Notifier {
     stack: Option<String>,
 }
 
-/// Whether a message was the first of its alert and day.
+/// Which message of its alert and day a record got.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Rung {
+enum Delivered {
+    /// The first: by every protocol.
     First,
-    Again,
+    /// A later one: in chat alone.
+    Later,
 }
 
 impl Notifier {
@@ -104,15 +104,15 @@ impl Notifier {
     /// # Errors
     /// As [`Notifier::from_env`].
     pub fn init(config: NotifyConfig, sdk: &SdkConfig) -> Result<Self, InitError> {
-        let s3 = reader::client(sdk, config.path_style);
+        let bucket = Bucket::new(sdk, config.bucket.clone(), config.path_style);
         Ok(Self {
             schemas: Schemas::embedded()?,
-            reader: Reader::new(s3.clone(), config.bucket.clone()),
-            markers: Markers::new(s3, config.bucket.clone(), &config.prefix),
+            markers: Markers::new(bucket.clone(), &config.prefix),
             topic: Topic::new(sdk, config.topic_arn),
             bus: Bus::new(sdk, config.bus),
             writer: Writer::new(sdk.region().map(AsRef::as_ref)),
-            bucket: config.bucket,
+            bucket_name: config.bucket,
+            bucket,
             prefix: config.prefix,
             threshold: config.threshold,
             stack: config.stack,
@@ -124,45 +124,47 @@ impl Notifier {
         self.stack.as_deref()
     }
 
-    /// Tells people and machines about the object of an SQS message by the deadline.
-    pub(super) async fn notify(&self, body: &str, deadline: Deadline) -> (Notified, Result<(), NotifyError>) {
-        let mut notified = Notified::default();
-        let result = self.tell(body, &mut notified, deadline).await;
-        (notified, result)
+    /// Publishes what the object of an SQS message holds, by the deadline.
+    pub(super) async fn notify(&self, body: &str, deadline: Deadline) -> (Published, Result<(), NotifyError>) {
+        let mut counts = Published::default();
+        let result = self.publish(body, &mut counts, deadline).await;
+        (counts, result)
     }
 
-    async fn tell(&self, body: &str, notified: &mut Notified, deadline: Deadline) -> Result<(), NotifyError> {
+    async fn publish(&self, body: &str, counts: &mut Published, deadline: Deadline) -> Result<(), NotifyError> {
         let object = CreatedObject::open(body)?;
-        notified.key = Some(object.key.clone());
-        let place = object.place(&self.bucket, &self.prefix, &self.schemas)?;
-        let bytes = self.reader.read(&object, deadline).await?;
+        counts.key = Some(object.key.clone());
+        let place = object.place(&self.bucket_name, &self.prefix, &self.schemas)?;
+        let bytes = self.bucket.read(&object.key, object.size, deadline).await?;
         let Records { records, bad_line } = Records::of(&bytes, place);
         let alerts: Vec<_> = records.iter().filter_map(|record| record.alert(self.threshold)).collect();
-        let entries = records.iter().map(|record| Entry::of(record, &object.key)).collect();
+        let entries = records.iter().map(|record| record.entry(&object.key)).collect();
         // At once, so that an outage of one does not silence the other.
         let (people, machines) =
-            tokio::join!(self.ring_all(&alerts, notified, deadline), self.put_all(entries, deadline));
+            tokio::join!(self.publish_all(&alerts, counts, deadline), self.put_all(entries, deadline));
         let (events, machines) = machines;
-        notified.events = events;
+        counts.events = events;
         people?;
         machines?;
         bad_line.map_or(Ok(()), |line| Err(NotifyError::BadLine(line)))
     }
 
-    /// Rings for every alert. The first log of each goes ahead of the others, because it may be the one that e-mails.
-    async fn ring_all(&self, alerts: &[Alert], notified: &mut Notified, deadline: Deadline) -> Result<(), TopicError> {
+    /// Publishes a message for every alert. The first log of each alert goes ahead of the others, because it may be the one
+    /// that is e-mailed.
+    async fn publish_all(&self, alerts: &[Alert], counts: &mut Published, deadline: Deadline) -> Result<(), CallError> {
         let now = Utc::now();
         let mut met = HashSet::new();
-        let (leaders, followers): (Vec<_>, Vec<_>) = alerts.iter().partition(|alert| met.insert(&alert.id));
-        let leaders = stream::iter(leaders).map(|alert| self.lead(alert, now, deadline)).buffer_unordered(CONCURRENCY);
-        let followers = stream::iter(followers).map(|alert| self.follow(alert, deadline)).buffer_unordered(CONCURRENCY);
-        let mut rung = std::pin::pin!(leaders.chain(followers));
+        let (first, later): (Vec<_>, Vec<_>) = alerts.iter().partition(|alert| met.insert(&alert.id));
+        let first = stream::iter(first).map(|alert| self.publish_first(alert, now, deadline));
+        let later = stream::iter(later).map(|alert| self.publish_later(alert, deadline));
+        let published = first.buffer_unordered(CONCURRENCY).chain(later.buffer_unordered(CONCURRENCY));
+        let mut published = std::pin::pin!(published);
         let mut result = Ok(());
-        while let Some(outcome) = rung.next().await {
+        while let Some(outcome) = published.next().await {
             match outcome {
-                Ok(rung) => {
-                    notified.alerts += 1;
-                    notified.firsts += usize::from(rung == Rung::First);
+                Ok(delivered) => {
+                    counts.alerts += 1;
+                    counts.first_messages += usize::from(delivered == Delivered::First);
                 }
                 Err(error) => result = result.and(Err(error)),
             }
@@ -170,28 +172,35 @@ impl Notifier {
         result
     }
 
-    /// Rings by every protocol if the alert has not rung today, and in chat alone if it has.
-    async fn lead(&self, alert: &Alert, now: DateTime<Utc>, deadline: Deadline) -> Result<Rung, TopicError> {
-        if self.markers.has_rung(alert, now, deadline).await {
-            return self.follow(alert, deadline).await;
+    /// Publishes by every protocol if people were not notified of the alert today, and in chat alone if they were.
+    async fn publish_first(
+        &self,
+        alert: &Alert,
+        now: DateTime<Utc>,
+        deadline: Deadline,
+    ) -> Result<Delivered, CallError> {
+        if self.markers.was_notified(alert, now, deadline).await {
+            return self.publish_later(alert, deadline).await;
         }
-        self.topic.publish_first(self.writer.first(alert), deadline).await?;
-        self.markers.say(alert);
-        self.markers.ring(alert, now, deadline).await;
-        Ok(Rung::First)
+        let message = self.writer.first(alert);
+        self.topic.publish_by_protocol(message.subject.0, message.texts.0, deadline).await?;
+        self.markers.remember(alert);
+        self.markers.mark(alert, now, deadline).await;
+        Ok(Delivered::First)
     }
 
-    /// Rings in chat, unless this instance has done it for this very record.
-    async fn follow(&self, alert: &Alert, deadline: Deadline) -> Result<Rung, TopicError> {
-        if !self.markers.has_said(alert) {
-            self.topic.publish_chat(self.writer.chat(alert), deadline).await?;
-            self.markers.say(alert);
+    /// Publishes in chat, unless this instance has done it for this very record.
+    async fn publish_later(&self, alert: &Alert, deadline: Deadline) -> Result<Delivered, CallError> {
+        if !self.markers.has_published(alert) {
+            self.topic.publish_with_attribute(self.writer.chat(alert), CHAT_ALONE, deadline).await?;
+            self.markers.remember(alert);
         }
-        Ok(Rung::Again)
+        Ok(Delivered::Later)
     }
 
-    async fn put_all(&self, entries: Vec<Entry>, deadline: Deadline) -> (usize, Result<(), BusError>) {
-        let calls = stream::iter(bus::calls(entries)).map(|call| self.bus.put(call, deadline));
+    /// Puts the events on the bus. Returns how many are there, and why others are not.
+    async fn put_all(&self, entries: Vec<Entry>, deadline: Deadline) -> (usize, Result<(), CallError>) {
+        let calls = stream::iter(eventbridge::calls(entries)).map(|call| self.bus.put(call, deadline));
         let mut calls = std::pin::pin!(calls.buffer_unordered(CONCURRENCY));
         let (mut events, mut result) = (0, Ok(()));
         while let Some((put, outcome)) = calls.next().await {

@@ -14,16 +14,15 @@ use serde::Deserialize;
 use tracebit_lake::{
     aws::{
         self, Deadline,
-        s3::{PutOutcome, Store},
+        s3::{Bucket, PutOutcome},
     },
     core::{
-        delivery::ContentEncoding,
         lake::{Batch, Prefix, ReceiveContext, Source, Table},
-        payload::{decode, elements},
+        payload::{decode_stored, elements},
         schema::{Schemas, probe},
-        signature::Verified,
         time,
     },
+    ingest::store,
 };
 
 /// How long S3 may take for the objects of one failure.
@@ -80,7 +79,7 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
     let schemas = Schemas::embedded()?;
     let sdk = aws::load().await;
     let path_style = has_endpoint();
-    let store = Store::new(&sdk, options.bucket.clone(), path_style);
+    let bucket = Bucket::new(&sdk, options.bucket.clone(), path_style);
     let client = Client::from_conf(Builder::from(&sdk).force_path_style(path_style).build());
 
     let keys = keys(&client, options).await?;
@@ -88,7 +87,7 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
     let bar = ProgressBar::new(keys.len() as u64).with_style(style);
     let mut outcomes = Outcomes::default();
     for key in keys {
-        if let Err(error) = redrive_object(&client, &key, &schemas, &store, options, &mut outcomes).await {
+        if let Err(error) = redrive_object(&client, &key, &schemas, &bucket, options, &mut outcomes).await {
             bar.suspend(|| eprintln!("{key}: {error:#}"));
             outcomes.left("not read", &key, 1);
         }
@@ -149,7 +148,7 @@ async fn redrive_object(
     client: &Client,
     key: &str,
     schemas: &Schemas,
-    store: &Store,
+    bucket: &Bucket,
     options: &Options,
     outcomes: &mut Outcomes,
 ) -> Result<()> {
@@ -158,7 +157,7 @@ async fn redrive_object(
     let lines = object.body.collect().await?.into_bytes();
     for line in lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
         let failure = serde_json::from_slice(line).context("this is not a record of a classification failure")?;
-        redrive(&failure, schemas, store, options, outcomes).await?;
+        redrive(&failure, schemas, bucket, options, outcomes).await?;
     }
     Ok(())
 }
@@ -166,7 +165,7 @@ async fn redrive_object(
 async fn redrive(
     failure: &Failure,
     schemas: &Schemas,
-    store: &Store,
+    bucket: &Bucket,
     options: &Options,
     outcomes: &mut Outcomes,
 ) -> Result<()> {
@@ -180,7 +179,7 @@ async fn redrive(
         _ => failure.payload.clone().into_bytes(),
     };
     // A payload that was kept whole may be compressed, and its first bytes show it.
-    let payload = match decode(Verified::stored(&bytes), ContentEncoding::None, MAX_PAYLOAD_BYTES) {
+    let payload = match decode_stored(&bytes, MAX_PAYLOAD_BYTES) {
         Ok(payload) => payload,
         Err(error) => {
             outcomes.left("still fails", &error.to_string(), 1);
@@ -199,8 +198,8 @@ async fn redrive(
         }
         return Ok(());
     }
-    let mut stored = store.put_all(logs, Deadline::after(STORE_TIME));
-    while let Some(stored) = stored.next().await {
+    let mut objects = store(bucket, logs, Deadline::after(STORE_TIME));
+    while let Some(stored) = objects.next().await {
         let count = stored.summary.count;
         match stored.result {
             Ok(PutOutcome::Created) => outcomes.count("stored", stored.summary.table.name(), count),

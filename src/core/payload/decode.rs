@@ -59,6 +59,15 @@ pub fn decode(body: Verified<'_>, encoding: ContentEncoding, limit: usize) -> Re
     }
 }
 
+/// Decompresses a payload that the lake holds, if its first bytes say that it is compressed. It was verified before it was
+/// stored.
+///
+/// # Errors
+/// As [`decode`].
+pub fn decode_stored(payload: &[u8], limit: usize) -> Result<Cow<'_, [u8]>, DecodeError> {
+    decode(Verified::stored(payload), ContentEncoding::None, limit)
+}
+
 /// The encoding that the header names, or else the one that the first bytes show.
 fn encoding_of(bytes: &[u8], named: ContentEncoding) -> ContentEncoding {
     match named {

@@ -170,7 +170,7 @@ async fn a_marker_that_cannot_be_read_or_created_rings_rather_than_not() {
     bell.lake.s3.fail_always(DENIED);
     assert_eq!(bell.left_of(&[body]).await, [""; 0]);
     assert_eq!((bell.emails().len(), bell.markers().len()), (1, 0));
-    assert!(bell.notifier.output_with("cannot create a marker").await.contains("AccessDenied"));
+    assert!(bell.notifier.output_with("cannot record that this alert was notified").await.contains("AccessDenied"));
     // The instance remembers, so that a broken bucket does not make every log an e-mail.
     bell.lake.s3.heal();
     bell.hear(&[alert_of("log-2", "alert-1")]).await;

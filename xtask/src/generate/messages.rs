@@ -67,7 +67,7 @@ fn block(log: &[u8]) -> Option<String> {
     });
     let preview = Preview::of(&created.to_string(), &object.body(), "lake", Some(REGION), &schemas)?;
     let first = preview.messages.first()?;
-    let texts: Value = serde_json::from_str(&first.message).ok()?;
+    let texts: Value = serde_json::from_str(&first.texts).ok()?;
     let text = |protocol: &str| texts.get(protocol).and_then(Value::as_str);
     let chat: Value = serde_json::from_str(text("default")?).ok()?;
     Some(

@@ -1,0 +1,65 @@
+//! How every client reaches AWS: HTTP, credentials, region and endpoints.
+
+use std::env;
+
+use aws_config::{BehaviorVersion, SdkConfig, environment::EnvironmentVariableCredentialsProvider};
+use aws_sdk_s3::config::{
+    Region, SharedCredentialsProvider,
+    retry::{RetryPartition, TokenBucket},
+};
+use aws_smithy_http_client::{
+    Builder,
+    tls::{Provider, rustls_provider::CryptoMode},
+};
+use aws_types::service_config::{LoadServiceConfig, ServiceConfigKey};
+
+use super::deadline::CallPolicy;
+
+/// Loads region, credentials and endpoints as the AWS SDK defines them, with one HTTP client for all services. An empty
+/// endpoint variable counts as unset.
+pub async fn load() -> SdkConfig {
+    without_empty_endpoints(loader().load().await)
+}
+
+/// The same with the given credentials, region and endpoint, for the local mode.
+pub async fn load_for(endpoint: &str, region: &'static str, credentials: SharedCredentialsProvider) -> SdkConfig {
+    loader().region(Region::from_static(region)).credentials_provider(credentials).endpoint_url(endpoint).load().await
+}
+
+/// TLS is rustls with *ring*: aws-lc, the SDK's default, gathers entropy for tens of milliseconds of CPU at start-up.
+fn loader() -> aws_config::ConfigLoader {
+    let http = Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
+    let CallPolicy { timeouts, retries } = CallPolicy::of_clients();
+    let loader = aws_config::defaults(BehaviorVersion::latest())
+        .http_client(http)
+        .timeout_config(timeouts)
+        .retry_config(retries);
+    // The default chain asks the environment first. Building the whole chain would cost every start an STS client.
+    let is_set = |name| env::var_os(name).is_some_and(|value| !value.is_empty());
+    if is_set("AWS_ACCESS_KEY_ID") && is_set("AWS_SECRET_ACCESS_KEY") {
+        loader.credentials_provider(EnvironmentVariableCredentialsProvider::new())
+    } else {
+        loader
+    }
+}
+
+/// Retries without the SDK's token bucket. The bucket protects a service from a fleet that retries. Here one alert is on
+/// its way, and a bucket that an outage has emptied would give up on the next alert at its first fault.
+pub(crate) fn retry_partition() -> RetryPartition {
+    RetryPartition::custom("tracebit-lake").token_bucket(TokenBucket::unlimited()).build()
+}
+
+fn without_empty_endpoints(sdk: SdkConfig) -> SdkConfig {
+    let wrapped = NonEmpty(sdk.clone());
+    sdk.into_builder().service_config(wrapped).build()
+}
+
+/// The settings of single services, such as `AWS_ENDPOINT_URL_S3`, without the empty ones.
+#[derive(Debug)]
+struct NonEmpty(SdkConfig);
+
+impl LoadServiceConfig for NonEmpty {
+    fn load_config(&self, key: ServiceConfigKey<'_>) -> Option<String> {
+        self.0.service_config()?.load_config(key).filter(|value| !value.is_empty())
+    }
+}

@@ -1,0 +1,91 @@
+//! A topic of SNS.
+
+use aws_config::SdkConfig;
+use aws_sdk_sns::{
+    Client,
+    config::{
+        Builder,
+        retry::{ClassifyRetry, RetryAction},
+    },
+    operation::publish::builders::PublishFluentBuilder,
+    types::MessageAttributeValue,
+};
+use aws_smithy_runtime_api::client::interceptors::context::InterceptorContext;
+
+use super::{
+    call::{CallError, call},
+    client::retry_partition,
+    deadline::Deadline,
+};
+
+const OPERATION: &str = "Publish";
+
+/// A client of one topic.
+#[derive(Debug)]
+pub struct Topic {
+    client: Client,
+    arn: String,
+}
+
+impl Topic {
+    /// A client of the topic with this ARN.
+    #[must_use]
+    pub fn new(sdk: &SdkConfig, arn: String) -> Self {
+        let config = Builder::from(sdk).retry_partition(retry_partition()).retry_classifier(TooManyIsTransient).build();
+        Self { client: Client::from_conf(config), arn }
+    }
+
+    /// Publishes a text for each protocol: `texts` is the JSON that SNS wants for `MessageStructure: json`. SNS delivers no
+    /// attributes with it.
+    ///
+    /// # Errors
+    /// [`CallError`]. The message may have been published.
+    pub async fn publish_by_protocol(
+        &self,
+        subject: String,
+        texts: String,
+        deadline: Deadline,
+    ) -> Result<(), CallError> {
+        let bytes = texts.len();
+        let publish = self.client.publish().message_structure("json").subject(subject).message(texts);
+        self.publish(publish, bytes, deadline).await
+    }
+
+    /// Publishes one text with an attribute, by which subscriptions can filter.
+    ///
+    /// # Errors
+    /// [`CallError`]. The message may have been published.
+    pub async fn publish_with_attribute(
+        &self,
+        text: String,
+        (name, value): (&str, &str),
+        deadline: Deadline,
+    ) -> Result<(), CallError> {
+        let bytes = text.len();
+        let value = MessageAttributeValue::builder().data_type("String").string_value(value).build();
+        let value = value.map_err(|error| CallError::of_answer(OPERATION, &error.to_string()))?;
+        self.publish(self.client.publish().message(text).message_attributes(name, value), bytes, deadline).await
+    }
+
+    async fn publish(&self, publish: PublishFluentBuilder, bytes: usize, deadline: Deadline) -> Result<(), CallError> {
+        let publish = publish.topic_arn(&self.arn);
+        call(OPERATION, deadline, bytes, |attempts| publish.customize().interceptor(attempts).send()).await.map(drop)
+    }
+}
+
+/// SNS throttles with status 429 and the code `Throttled`, which the SDK does not retry.
+#[derive(Debug)]
+struct TooManyIsTransient;
+
+impl ClassifyRetry for TooManyIsTransient {
+    fn classify_retry(&self, context: &InterceptorContext) -> RetryAction {
+        match context.response() {
+            Some(response) if response.status().as_u16() == 429 => RetryAction::throttling_error(),
+            _ => RetryAction::NoActionIndicated,
+        }
+    }
+
+    fn name(&self) -> &'static str {
+        "too many requests is transient"
+    }
+}
