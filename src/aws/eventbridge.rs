@@ -1,6 +1,6 @@
 //! A bus of EventBridge.
 
-use std::time::Duration;
+use std::{borrow::Cow, fmt, time::Duration};
 
 use aws_config::SdkConfig;
 use aws_sdk_eventbridge::{
@@ -15,7 +15,6 @@ use super::{
     client::retry_partition,
     deadline::Deadline,
 };
-use crate::core::redacted::Redacted;
 
 const OPERATION: &str = "PutEvents";
 
@@ -30,16 +29,22 @@ const MAX_BYTES: usize = 256 * 1024;
 const FIRST_BACKOFF: Duration = Duration::from_millis(100);
 const MAX_BACKOFF: Duration = Duration::from_secs(2);
 
-/// An event.
-#[derive(Debug, Clone)]
-pub struct Entry {
+/// An event. Its `Debug` shows the size of the detail alone.
+#[derive(Clone)]
+pub struct Entry<'t> {
     /// Its detail type.
-    pub detail_type: String,
+    pub detail_type: Cow<'t, str>,
     /// Its detail, as JSON.
-    pub detail: Redacted<String>,
+    pub detail: Cow<'t, str>,
 }
 
-impl Entry {
+impl fmt::Debug for Entry<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Entry({}, {} bytes)", self.detail_type, self.detail.len())
+    }
+}
+
+impl Entry<'_> {
     /// Whether it fits into a call.
     pub(crate) fn fits(&self) -> bool {
         self.size() <= MAX_BYTES
@@ -54,26 +59,26 @@ impl Entry {
         PutEventsRequestEntry::builder()
             .event_bus_name(bus)
             .source(SOURCE)
-            .detail_type(&self.detail_type)
-            .detail(self.detail.as_str())
+            .detail_type(self.detail_type.as_ref())
+            .detail(self.detail.as_ref())
             .build()
     }
 }
 
-/// The entries of each call.
-pub(crate) fn calls(entries: Vec<Entry>) -> Vec<Vec<Entry>> {
-    let mut calls: Vec<Vec<Entry>> = Vec::new();
+/// The entries of each call. `entry` finds the entry in an item.
+pub(crate) fn calls<T>(items: Vec<T>, entry: impl Fn(&T) -> &Entry<'_>) -> Vec<Vec<T>> {
+    let mut calls: Vec<Vec<T>> = Vec::new();
     let mut bytes = 0;
-    for entry in entries {
-        let size = entry.size();
+    for item in items {
+        let size = entry(&item).size();
         match calls.last_mut().filter(|call| call.len() < MAX_ENTRIES && bytes + size <= MAX_BYTES) {
             Some(call) => {
                 bytes += size;
-                call.push(entry);
+                call.push(item);
             }
             None => {
                 bytes = size;
-                calls.push(vec![entry]);
+                calls.push(vec![item]);
             }
         }
     }
@@ -95,32 +100,42 @@ impl Bus {
         Self { client: Client::from_conf(config), name }
     }
 
-    /// Puts the entries of one call, and those again that EventBridge may take later, until the deadline. Returns how many
-    /// are on the bus, and why others are not.
-    pub(crate) async fn put(&self, mut entries: Vec<Entry>, deadline: Deadline) -> (usize, Result<(), CallError>) {
-        let (mut done, mut backoff) = (0, FIRST_BACKOFF);
-        // Why entries were refused for good, and why the last answer refused those that are put again.
-        let (mut hopeless, mut transient) = (None, None);
-        while !entries.is_empty() {
-            let results = match self.call(&entries, deadline).await {
+    /// Puts the entries of one call, and those again that EventBridge may take later, until the deadline. Returns what
+    /// became of each entry, in their order.
+    pub(crate) async fn put(&self, entries: &[&Entry<'_>], deadline: Deadline) -> Vec<Result<(), CallError>> {
+        let mut outcomes = vec![Ok(()); entries.len()];
+        let mut waiting: Vec<_> = entries.iter().zip(&mut outcomes).collect();
+        let mut backoff = FIRST_BACKOFF;
+        while !waiting.is_empty() {
+            let sent: Vec<_> = waiting.iter().map(|(entry, _)| **entry).collect();
+            let results = match self.call(&sent, deadline).await {
                 Ok(results) => results,
-                Err(error) => return (done, Err(hopeless.or(transient).unwrap_or(error))),
+                Err(error) => {
+                    // The reason of an entry that was refused before says more.
+                    waiting.into_iter().filter(|(_, outcome)| outcome.is_ok()).for_each(|(_, outcome)| {
+                        *outcome = Err(error.clone());
+                    });
+                    break;
+                }
             };
-            done += results.iter().filter(|result| result.error_code.is_none()).count();
-            let refused = entries.into_iter().zip(results).filter(|(_, result)| result.error_code.is_some());
-            let (again, lost): (Vec<_>, Vec<_>) = refused.partition(|(_, result)| is_transient(result));
-            (hopeless, transient) = (refusal(&lost).or(hopeless), refusal(&again));
-            entries = again.into_iter().map(|(entry, _)| entry).collect();
-            if !entries.is_empty() && deadline.bound(sleep(backoff)).await.is_none() {
+            let mut again = Vec::new();
+            for ((entry, outcome), result) in waiting.into_iter().zip(&results) {
+                *outcome = answer(result);
+                if outcome.is_err() && is_transient(result) {
+                    again.push((entry, outcome));
+                }
+            }
+            waiting = again;
+            if !waiting.is_empty() && deadline.bound(sleep(backoff)).await.is_none() {
                 break;
             }
             backoff = (backoff * 2).min(MAX_BACKOFF);
         }
-        (done, hopeless.or(transient).map_or(Ok(()), Err))
+        outcomes
     }
 
-    async fn call(&self, entries: &[Entry], deadline: Deadline) -> Result<Vec<PutEventsResultEntry>, CallError> {
-        let bytes = entries.iter().map(Entry::size).sum();
+    async fn call(&self, entries: &[&Entry<'_>], deadline: Deadline) -> Result<Vec<PutEventsResultEntry>, CallError> {
+        let bytes = entries.iter().map(|entry| entry.size()).sum();
         let requests = entries.iter().map(|entry| entry.to_request(&self.name)).collect();
         let put = self.client.put_events().set_entries(Some(requests));
         let output = call(OPERATION, deadline, bytes, |attempts| put.customize().interceptor(attempts).send()).await?;
@@ -139,24 +154,29 @@ fn is_transient(result: &PutEventsResultEntry) -> bool {
     ["Internal", "Throttl", "ServiceUnavailable"].iter().any(|start| code.starts_with(start))
 }
 
-/// Why entries were refused, if any were.
-fn refusal(entries: &[(Entry, PutEventsResultEntry)]) -> Option<CallError> {
-    let (_, first) = entries.first()?;
-    let (code, message) = (first.error_code().unwrap_or("no code"), first.error_message().unwrap_or("no message"));
-    Some(CallError::new(OPERATION, format!("failed for {} of the entries: {code}: {message}", entries.len())))
+/// What EventBridge says of one entry.
+fn answer(result: &PutEventsResultEntry) -> Result<(), CallError> {
+    match result.error_code() {
+        None => Ok(()),
+        Some(code) => {
+            let message = result.error_message().unwrap_or("no message");
+            Err(CallError::new(OPERATION, format!("failed for an entry: {code}: {message}")))
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn entry(bytes: usize) -> Entry {
-        Entry { detail_type: String::new(), detail: Redacted("x".repeat(bytes - SOURCE.len())) }
+    fn entry(bytes: usize) -> Entry<'static> {
+        Entry { detail_type: Cow::Borrowed(""), detail: Cow::Owned("x".repeat(bytes - SOURCE.len())) }
     }
 
     #[test]
     fn a_call_keeps_to_both_quotas() {
-        let sizes = |entries: Vec<Entry>| calls(entries).iter().map(Vec::len).collect::<Vec<_>>();
+        let sizes =
+            |entries: Vec<Entry<'static>>| calls(entries, |entry| entry).iter().map(Vec::len).collect::<Vec<_>>();
         assert_eq!(sizes(vec![]), [0; 0]);
         assert_eq!(sizes(vec![entry(100); 25]), [10, 10, 5]);
         assert_eq!(sizes(vec![entry(MAX_BYTES / 3); 7]), [3, 3, 1]);

@@ -9,10 +9,11 @@ use aws_sdk_s3::{
         Builder,
         retry::{ClassifyRetry, RetryAction, RetryConfig},
     },
-    primitives::ByteStream,
+    primitives::{ByteStream, ByteStreamError},
 };
 use aws_smithy_runtime_api::client::{interceptors::context::InterceptorContext, orchestrator::HttpRequest};
-use data_encoding::BASE64;
+use data_encoding::{BASE64, HEXLOWER};
+use sha2::{Digest as _, Sha256};
 use tokio::time::sleep;
 
 use super::{
@@ -20,6 +21,11 @@ use super::{
     client::retry_partition,
     deadline::Deadline,
 };
+
+const GET: &str = "GetObject";
+
+/// The metadata of an object of which nobody is notified and which puts nothing on the bus: imported history.
+const QUIET: &str = "quiet";
 
 /// The wait before an object is read again whose body broke off. The SDK retries all else.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -31,6 +37,31 @@ pub enum PutOutcome {
     Created,
     /// It was there already.
     AlreadyExists,
+}
+
+/// An object that was read, as far as it is not too large.
+#[derive(Debug)]
+pub enum Read {
+    /// All of it.
+    Whole {
+        /// Its bytes.
+        bytes: Vec<u8>,
+        /// Whether its metadata says that nobody is to be notified of it.
+        is_quiet: bool,
+    },
+    /// It is larger than the limit.
+    TooLarge,
+}
+
+/// What stands for an object that is too large to be read.
+#[derive(Debug)]
+pub struct Digest {
+    /// The SHA-256 of its bytes, in hex.
+    pub sha256: String,
+    /// Its size in bytes.
+    pub bytes: usize,
+    /// As [`Read::Whole`] has it.
+    pub is_quiet: bool,
 }
 
 /// A client of one bucket.
@@ -131,37 +162,84 @@ impl Bucket {
         }
     }
 
-    /// Fetches an object of about `bytes`.
+    /// The keys that begin with `prefix`, at most a thousand.
+    ///
+    /// # Errors
+    /// [`CallError`] if S3 does not list them.
+    pub async fn list(&self, prefix: &str, deadline: Deadline) -> Result<Vec<String>, CallError> {
+        let list = self.client.list_objects_v2().bucket(&self.name).prefix(prefix);
+        let page = call("ListObjectsV2", deadline, 0, |attempts| list.customize().interceptor(attempts).send()).await?;
+        Ok(page.contents.unwrap_or_default().into_iter().filter_map(|object| object.key).collect())
+    }
+
+    /// Fetches an object of at most `limit` bytes. Of a larger one it reads nothing but the size.
     ///
     /// # Errors
     /// [`CallError`] if the object cannot be read whole.
-    pub async fn read(&self, key: &str, bytes: usize, deadline: Deadline) -> Result<Vec<u8>, CallError> {
-        const OPERATION: &str = "GetObject";
+    pub async fn read(&self, key: &str, limit: usize, deadline: Deadline) -> Result<Read, CallError> {
         let mut broken = None;
         loop {
-            let get = self.client.get_object().bucket(&self.name).key(key);
-            let answer =
-                call(OPERATION, deadline, bytes, |attempts| get.customize().interceptor(attempts).send()).await;
-            let body = match answer {
-                Ok(output) => output.body,
-                Err(error) => {
-                    return Err(match error.status() {
-                        Some(404) => error.with_advice("the object is gone"),
-                        // S3 does not say 404 to a role that may not list the bucket.
-                        Some(403) => error.with_advice("the role may not read the object, or the object is gone"),
-                        Some(_) => error,
-                        None => broken.unwrap_or(error),
-                    });
-                }
+            let object = match self.get(key, limit, deadline).await {
+                Ok(object) => object,
+                Err(error) if error.status().is_none() => return Err(broken.unwrap_or(error)),
+                Err(error) => return Err(error),
             };
+            if object.bytes > limit {
+                return Ok(Read::TooLarge);
+            }
+            let Object { body, is_quiet, .. } = object;
             broken = match deadline.bound(body.collect()).await {
-                Some(Ok(bytes)) => return Ok(bytes.to_vec()),
-                Some(Err(error)) => Some(CallError::broke_off(OPERATION, &error_chain(&error))),
-                None => return Err(broken.unwrap_or_else(|| CallError::out_of_time(OPERATION))),
+                Some(Ok(bytes)) => return Ok(Read::Whole { bytes: bytes.to_vec(), is_quiet }),
+                Some(Err(error)) => Some(CallError::broke_off(GET, &error_chain(&error))),
+                None => return Err(broken.unwrap_or_else(|| CallError::out_of_time(GET))),
             };
             deadline.bound(sleep(PAUSE)).await;
         }
     }
+
+    /// The digest of an object of any size, which is never in memory as a whole.
+    ///
+    /// # Errors
+    /// [`CallError`] if the object cannot be read whole.
+    pub async fn digest(&self, key: &str, deadline: Deadline) -> Result<Digest, CallError> {
+        let Object { mut body, bytes, is_quiet } = self.get(key, 0, deadline).await?;
+        let mut hash = Sha256::new();
+        let hashed = async {
+            while let Some(chunk) = body.try_next().await? {
+                hash.update(&chunk);
+            }
+            Ok::<_, ByteStreamError>(())
+        };
+        match deadline.bound(hashed).await {
+            Some(Ok(())) => Ok(Digest { sha256: HEXLOWER.encode(&hash.finalize()), bytes, is_quiet }),
+            Some(Err(error)) => Err(CallError::broke_off(GET, &error_chain(&error))),
+            None => Err(CallError::out_of_time(GET)),
+        }
+    }
+
+    async fn get(&self, key: &str, bytes: usize, deadline: Deadline) -> Result<Object, CallError> {
+        let get = self.client.get_object().bucket(&self.name).key(key);
+        match call(GET, deadline, bytes, |attempts| get.customize().interceptor(attempts).send()).await {
+            Ok(output) => Ok(Object {
+                bytes: output.content_length().and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(usize::MAX),
+                is_quiet: output.metadata().and_then(|all| all.get(QUIET)).is_some_and(|value| value == "true"),
+                body: output.body,
+            }),
+            Err(error) => Err(match error.status() {
+                Some(404) => error.with_advice("the object is gone"),
+                // S3 does not say 404 to a role that may not list the bucket.
+                Some(403) => error.with_advice("the role may not read the object, or the object is gone"),
+                _ => error,
+            }),
+        }
+    }
+}
+
+/// An object whose body is still to be read.
+struct Object {
+    body: ByteStream,
+    bytes: usize,
+    is_quiet: bool,
 }
 
 /// S3 answers 409 if two conditional writes of one key meet. Nothing was written then, so the call is retried.

@@ -13,43 +13,40 @@ use crate::{
 
 /// Publishes the objects of a batch.
 pub async fn handle(notifier: &Notifier, event: SqsEvent, invocation: &Invocation) -> SqsBatchResponse {
+    let started = Instant::now();
+    let bodies: Vec<_> = event.messages.iter().map(|message| message.body.as_str()).collect();
+    let published = notifier.notify(&bodies, invocation.deadline()).await;
     let mut response = SqsBatchResponse::default();
-    let deadline = invocation.deadline();
-    let mut waiting = event.messages.len();
-    for message in event.messages {
-        let started = Instant::now();
-        let share = deadline.share_of(waiting);
-        waiting -= 1;
-        let (published, result) = notifier.notify(&message.body, share).await;
-        if let Err(error) = &result {
+    for (message, published) in event.messages.into_iter().zip(&published) {
+        if let Some(error) = &published.error {
             log(error, &message.message_id, published.key.as_deref());
         }
         let line = Line::of(notifier.stack())
             .property("RequestId", &invocation.request_id)
             .property("MessageId", &message.message_id);
-        metrics::write(&report(line, &published, &result, started.elapsed()).finish(SystemTime::now()));
-        if result.is_err() {
+        metrics::write(&report(line, published, started.elapsed()).finish(SystemTime::now()));
+        if published.error.is_some() {
             response.keep(message.message_id);
         }
     }
     response
 }
 
-fn report<'a>(line: Line<'a>, published: &Published, result: &Result<(), NotifyError>, duration: Duration) -> Line<'a> {
-    line.property("Outcome", outcome(result))
+fn report<'a>(line: Line<'a>, published: &Published, duration: Duration) -> Line<'a> {
+    line.property("Outcome", outcome(published.error.as_ref()))
         .property("Duration", milliseconds(duration))
         .optional("Key", published.key.as_deref())
         .property("FirstMessages", published.first_messages)
         .count("AlertsNotified", published.alerts)
         .count("EventsPublished", published.events)
-        .count("NotifyFailures", u64::from(result.is_err()))
+        .count("NotifyFailures", u64::from(published.error.is_some()))
 }
 
-fn outcome(result: &Result<(), NotifyError>) -> &'static str {
-    match result {
-        Ok(()) => "notified",
-        Err(error) if error.is_rejection() => "message rejected",
-        Err(_) => "not notified",
+fn outcome(error: Option<&NotifyError>) -> &'static str {
+    match error {
+        None => "notified",
+        Some(error) if error.is_rejection() => "message rejected",
+        Some(_) => "not notified",
     }
 }
 

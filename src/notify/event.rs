@@ -13,6 +13,9 @@ use crate::core::{
 /// S3's limit. Nothing longer gets into a log line.
 const MAX_KEY_BYTES: usize = 1024;
 
+/// The reasons of an event about an object that somebody put, and did not copy or restore.
+const PUT_REASONS: [&str; 2] = ["PutObject", "CompleteMultipartUpload"];
+
 /// Why a message is not about an object of the lake. A later attempt does not change that.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum EventError {
@@ -33,8 +36,10 @@ pub(super) struct CreatedObject {
     bucket: String,
     /// The key, decoded.
     pub(super) key: String,
-    /// The size in bytes.
+    /// The size in bytes, as far as the event names it.
     pub(super) size: usize,
+    /// Whether somebody put it there. Objects that are copied in place or restored are not new.
+    pub(super) is_new: bool,
 }
 
 /// Where an object of the lake stands.
@@ -44,6 +49,8 @@ pub(super) struct Place<'a> {
     pub(super) table: Table<'a>,
     /// The day of the partition, `YYYY-MM-DD`.
     pub(super) day: &'a str,
+    /// The id in the object's name: the row id of its only record.
+    pub(super) id: &'a str,
 }
 
 #[derive(Deserialize)]
@@ -58,6 +65,7 @@ struct Event {
 struct Detail {
     bucket: Bucket,
     object: Object,
+    reason: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -82,12 +90,13 @@ impl CreatedObject {
         if event.source != "aws.s3" || event.detail_type != "Object Created" {
             return Err(EventError::NotAnEvent);
         }
-        let Detail { bucket, object } = event.detail;
+        let Detail { bucket, object, reason } = event.detail;
         let key = percent_decode_str(&object.key).decode_utf8().map_err(|_| EventError::OtherKey)?.into_owned();
         if key.len() > MAX_KEY_BYTES {
             return Err(EventError::OtherKey);
         }
-        Ok(Self { bucket: bucket.name, key, size: object.size })
+        let is_new = reason.is_none_or(|reason| PUT_REASONS.contains(&reason.as_str()));
+        Ok(Self { bucket: bucket.name, key, size: object.size, is_new })
     }
 
     /// Where it stands in the lake of `bucket`.
@@ -103,19 +112,21 @@ impl CreatedObject {
         let tables = schemas.iter().map(Table::LogType).chain([Table::Failures]);
         let mut rest_of = tables.filter_map(|table| Some((table, self.key.strip_prefix(&table.folder(prefix))?)));
         let (table, rest) = rest_of.next().ok_or(EventError::OtherKey)?;
-        Ok(Place { table, day: day(rest).ok_or(EventError::OtherKey)? })
+        let (day, id) = day_and_id(rest).ok_or(EventError::OtherKey)?;
+        Ok(Place { table, day, id })
     }
 }
 
-/// The day of `day=YYYY-MM-DD/hour=HH/{name}.json`.
-fn day(rest: &str) -> Option<&str> {
+/// The day and the id of `day=YYYY-MM-DD/hour=HH/{time}-{id}.json`.
+fn day_and_id(rest: &str) -> Option<(&str, &str)> {
     let (day, rest) = rest.strip_prefix("day=")?.split_once('/')?;
     let (hour, name) = rest.strip_prefix("hour=")?.split_once('/')?;
     let is_date = day.len() == 10 && day.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
     let is_hour = hour.len() == 2 && hour.bytes().all(|byte| byte.is_ascii_digit());
     let is_name = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
-    let name = name.strip_suffix(".json")?;
-    (is_date && is_hour && name.bytes().all(is_name)).then_some(day)
+    let name = name.strip_suffix(".json").filter(|name| name.bytes().all(is_name))?;
+    let id = name.rsplit_once('-').map_or(name, |(_, id)| id);
+    (is_date && is_hour).then_some((day, id))
 }
 
 #[cfg(test)]
@@ -171,6 +182,22 @@ mod tests {
             ("0123", &"0".repeat(1024)),
         ] {
             assert_eq!(day_of("lake", &good.replace(from, to)), Err(EventError::OtherKey), "{from} {to}");
+        }
+    }
+
+    #[test]
+    fn only_an_object_that_was_put_is_new() {
+        let put = body("lake", "k");
+        for (reason, is_new) in [
+            (r#""reason":"PutObject""#, true),
+            (r#""reason":"CompleteMultipartUpload""#, true),
+            (r#""reason":null"#, true),
+            (r#""reasons":"CopyObject""#, true),
+            (r#""reason":"CopyObject""#, false),
+            (r#""reason":"RestoreObject""#, false),
+        ] {
+            let body = put.replace(r#""reason":"PutObject""#, reason);
+            assert_eq!(CreatedObject::open(&body).unwrap().is_new, is_new, "{reason}");
         }
     }
 

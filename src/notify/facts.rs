@@ -1,24 +1,35 @@
 //! The facts of a record of which people are notified, as the record has them. `message` makes them harmless.
 
+use std::fmt;
+
 use data_encoding::HEXLOWER;
-use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 use url::Url;
 
-use super::{json::Json, text};
-use crate::core::{lake::FAILURES_TABLE, redacted::Redacted, severity::Severity};
+use super::{event::Place, json::Json, text};
+use crate::core::{
+    lake::{FAILURES_TABLE, Table},
+    redacted::Redacted,
+    severity::Severity,
+};
+
+/// The log type of alerts.
+pub(super) const ALERT: &str = "Tracebit.Alert";
 
 /// The longest link that is shown.
 const MAX_LINK: usize = 500;
 
+/// How many labels of a credential are shown.
+const MAX_LABELS: usize = 10;
+
 /// How much of a payload that fits no schema is shown, in characters.
 const EXCERPT: usize = 600;
 
-/// An alert of which people are notified.
+/// Something of which people are notified.
 #[derive(Debug)]
 pub(super) struct Alert {
-    /// What tells this alert from others: `alert_id`, or else the record's own id.
-    pub(super) id: AlertId,
+    /// What people are notified of once a day.
+    pub(super) subject: Subject,
     /// `p_row_id`.
     pub(super) row_id: String,
     /// The severity, if it is one of the five.
@@ -35,31 +46,50 @@ pub(super) struct Alert {
     pub(super) query: Redacted<String>,
 }
 
-/// The identity of an alert, which may be any text.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub(super) struct AlertId(String);
+/// What kind of thing people are notified of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Kind {
+    /// A log of an alert.
+    Log,
+    /// An alert that fits no schema.
+    UnknownFormat,
+    /// Something else that fits no schema. It was signed, and it may be an alert.
+    Unreadable,
+}
 
-impl AlertId {
-    /// 32 hex digits of the SHA-256.
-    pub(super) fn digest(&self) -> String {
-        HEXLOWER.encode(&Sha256::digest(&self.0)).chars().take(32).collect()
-    }
+/// What people are notified of once a day: an alert, or everything unreadable of one log type. Its name may be any text, so
+/// its digest stands for it.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Subject {
+    pub(super) kind: Kind,
+    digest: String,
+    /// The name, if it is an identifier that is harmless everywhere.
+    token: Option<String>,
+}
 
-    /// The identity as chat threads and SQL can have it: itself, or its digest.
-    pub(super) fn token(&self) -> String {
-        if text::is_token(&self.0) { self.0.clone() } else { self.digest() }
+impl fmt::Debug for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Subject({:?}, {})", self.kind, self.digest)
     }
 }
 
-impl std::fmt::Debug for AlertId {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.digest())
+impl Subject {
+    fn new(kind: Kind, name: &str) -> Self {
+        let mut hash = Sha256::new();
+        hash.update([kind as u8]);
+        hash.update(name);
+        let digest = HEXLOWER.encode(&hash.finalize()).chars().take(32).collect();
+        Self { kind, digest, token: text::is_token(name).then(|| name.to_owned()) }
     }
-}
 
-impl Serialize for AlertId {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.0)
+    /// 32 hex digits.
+    pub(super) fn digest(&self) -> &str {
+        &self.digest
+    }
+
+    /// The name as chat threads can have it: itself, or its digest.
+    pub(super) fn token(&self) -> &str {
+        self.token.as_deref().unwrap_or(&self.digest)
     }
 }
 
@@ -73,19 +103,24 @@ impl Alert {
         };
         // A later log of the alert may be of a later day.
         let query = format!("SELECT * FROM tracebit_alert WHERE day >= '{day}' AND {condition} ORDER BY p_event_time");
-        Self::new(log, id, row_id, query)
+        let subject = Subject::new(Kind::Log, id.as_deref().unwrap_or(&row_id));
+        Self { severity: severity(log), ..Self::new(subject, log, row_id, query) }
     }
 
-    /// The alert of a classification failure whose discriminator says that it is an alert.
-    pub(super) fn of_failure(failure: &Json<'_>, row_id: String, day: &str) -> Self {
+    /// The alert of a classification failure. `log_type` is what its discriminator names.
+    pub(super) fn of_failure(failure: &Json<'_>, log_type: Option<&str>, row_id: String, day: &str) -> Self {
         let query = format!("SELECT * FROM {FAILURES_TABLE} WHERE day = '{day}' AND {}", row_condition(&row_id));
         let payload = match failure.text(&["payload_encoding"]).as_deref() {
             Some("base64") => None,
             _ => failure.text(&["payload"]),
         };
         let log = payload.as_deref().and_then(Json::object).unwrap_or_default();
-        let mut alert = Self::new(&log, None, row_id, query);
-        alert.severity = None;
+        let subject = if log_type == Some(ALERT) {
+            Subject::new(Kind::UnknownFormat, log.text(&["alert_id"]).as_deref().unwrap_or(&row_id))
+        } else {
+            Subject::new(Kind::Unreadable, log_type.unwrap_or_default())
+        };
+        let mut alert = Self::new(subject, &log, row_id, query);
         let unknown = || "the record does not say".to_owned();
         alert.problem = Some(Redacted(failure.text(&["error"]).unwrap_or_else(unknown)));
         let excerpt = payload.map_or_else(|| "(not text)".to_owned(), |payload| text::cut(&payload, EXCERPT));
@@ -93,12 +128,25 @@ impl Alert {
         alert
     }
 
-    fn new(log: &Json<'_>, id: Option<String>, row_id: String, query: String) -> Self {
-        let id = id.or_else(|| log.text(&["alert_id"])).unwrap_or_else(|| row_id.clone());
+    /// The alert of an object that is too large to be read, if people are notified of its table.
+    pub(super) fn of_large(place: Place<'_>, bytes: usize) -> Option<Self> {
+        let row_id = place.id.to_owned();
+        let subject = match place.table {
+            Table::LogType(schema) if schema.log_type == ALERT => Subject::new(Kind::Log, &row_id),
+            Table::LogType(_) => return None,
+            Table::Failures => Subject::new(Kind::Unreadable, ""),
+        };
+        let table = place.table.name();
+        let query = format!("SELECT * FROM {table} WHERE day = '{}' AND {}", place.day, row_condition(&row_id));
+        let problem = format!("its object of {bytes} bytes is too large to be read here");
+        Some(Self { problem: Some(Redacted(problem)), ..Self::new(subject, &Json::default(), row_id, query) })
+    }
+
+    fn new(subject: Subject, log: &Json<'_>, row_id: String, query: String) -> Self {
         Self {
-            id: AlertId(id),
+            subject,
             row_id,
-            severity: log.text(&["severity"]).and_then(|text| text.parse().ok()),
+            severity: None,
             target: Redacted(target(log)),
             facts: facts(log),
             link: log.text(&["tracebit_portal_url"]).and_then(|text| portal_link(&text)).map(Redacted),
@@ -106,6 +154,11 @@ impl Alert {
             query: Redacted(query),
         }
     }
+}
+
+/// The severity of a log, if it is one of the five.
+pub(super) fn severity(log: &Json<'_>) -> Option<Severity> {
+    log.text(&["severity"])?.parse().ok()
 }
 
 fn row_condition(row_id: &str) -> String {
@@ -164,7 +217,7 @@ fn facts(log: &Json<'_>) -> Vec<(&'static str, Redacted<String>)> {
 
 fn labels(log: &Json<'_>) -> Option<String> {
     let label = |label: &Json<'_>| Some(format!("{}={}", label.text(&["name"])?, label.text(&["value"])?));
-    let labels: Vec<_> = log.objects(&["canary_credential", "labels"]).iter().take(10).filter_map(label).collect();
+    let labels: Vec<_> = log.objects(&["canary_credential", "labels"], MAX_LABELS).iter().filter_map(label).collect();
     (!labels.is_empty()).then(|| labels.join(", "))
 }
 
@@ -218,10 +271,12 @@ mod tests {
     }
 
     #[test]
-    fn an_odd_identity_is_replaced_by_its_digest() {
-        let odd = AlertId("x' OR '1'='1".to_owned());
+    fn an_odd_name_is_replaced_by_its_digest() {
+        let odd = Subject::new(Kind::Log, "x' OR '1'='1");
         assert_eq!(odd.token(), odd.digest());
         assert_eq!(odd.digest().len(), 32);
-        assert_eq!(AlertId("0c6f-7f0e".to_owned()).token(), "0c6f-7f0e");
+        let plain = Subject::new(Kind::Log, "0c6f-7f0e");
+        assert_eq!(plain.token(), "0c6f-7f0e");
+        assert_ne!(plain.digest(), Subject::new(Kind::UnknownFormat, "0c6f-7f0e").digest());
     }
 }

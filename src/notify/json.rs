@@ -3,18 +3,34 @@
 //! The rest of the text is skipped without being understood: a record may hold numbers that no `f64` holds and be nested
 //! deeper than a parser likes, and people must be notified all the same.
 
-use std::{collections::BTreeMap, fmt};
+use std::{borrow::Cow, collections::BTreeMap, fmt};
 
+use serde::{
+    Deserialize, Deserializer,
+    de::{MapAccess, SeqAccess, Visitor},
+};
 use serde_json::value::RawValue;
 
-/// A JSON object, whose members are still text.
+/// The members that are read, at any depth. All others are skipped, so that a record of a million members takes no more
+/// memory than its text.
+#[rustfmt::skip]
+const WANTED: [&str; 44] = [
+    "account_id", "account_name", "alert_id", "alternate_id", "app_id", "arn", "aws", "azure", "canary",
+    "canary_credential", "domain", "error", "event", "federated_identity_subject", "google_cloud", "id", "ip",
+    "label", "labels", "log_type", "message", "name", "okta", "operation", "outcome", "p_event_time", "p_row_id",
+    "payload", "payload_encoding", "principal", "provider_account_id", "provider_id", "raw", "region", "request",
+    "result", "severity", "subscription_name", "timestamp", "tracebit_portal_url", "type", "user_agent", "username",
+    "value",
+];
+
+/// A JSON object, of which the wanted members are kept as text.
 #[derive(Default)]
-pub(super) struct Json<'t>(BTreeMap<String, &'t RawValue>);
+pub(super) struct Json<'t>(BTreeMap<&'static str, &'t RawValue>);
 
 impl<'t> Json<'t> {
     /// The object, if the text is one. Of a repeated member the last one counts.
     pub(super) fn object(text: &'t str) -> Option<Self> {
-        serde_json::from_str(text).ok().map(Self)
+        serde_json::from_str(text).ok()
     }
 
     /// The text of the string, number or boolean at the end of this path of member names. An empty one counts as missing.
@@ -28,16 +44,71 @@ impl<'t> Json<'t> {
         (!text.trim().is_empty()).then_some(text)
     }
 
-    /// The objects in the array at the end of this path.
-    pub(super) fn objects(&self, path: &[&str]) -> Vec<Self> {
-        let elements = self.get(path).and_then(|raw| serde_json::from_str::<Vec<&'t RawValue>>(raw).ok());
-        elements.unwrap_or_default().into_iter().filter_map(|element| Self::object(element.get())).collect()
+    /// The first `max` objects in the array at the end of this path.
+    pub(super) fn objects(&self, path: &[&str], max: usize) -> Vec<Self> {
+        let mut objects = Vec::new();
+        if let Some(raw) = self.get(path) {
+            let mut array = serde_json::Deserializer::from_str(raw);
+            // An array that breaks off, or is none, has the objects before that.
+            array.deserialize_seq(FirstObjects { objects: &mut objects, max }).ok();
+        }
+        objects
     }
 
     fn get(&self, path: &[&str]) -> Option<&'t str> {
         let (name, rest) = path.split_first()?;
+        debug_assert!(WANTED.contains(name), "{name} is not read");
         let raw = self.0.get(*name)?.get();
         if rest.is_empty() { Some(raw) } else { Self::object(raw)?.get(rest) }
+    }
+}
+
+impl<'de: 't, 't> Deserialize<'de> for Json<'t> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members;
+
+        impl<'de> Visitor<'de> for Members {
+            type Value = Json<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Json<'de>, A::Error> {
+                let mut kept = BTreeMap::new();
+                while let Some(name) = members.next_key::<Cow<'de, str>>()? {
+                    match WANTED.iter().find(|wanted| **wanted == name) {
+                        Some(wanted) => drop(kept.insert(*wanted, members.next_value()?)),
+                        None => drop(members.next_value::<&RawValue>()?),
+                    }
+                }
+                Ok(Json(kept))
+            }
+        }
+
+        deserializer.deserialize_map(Members)
+    }
+}
+
+/// Keeps the first objects of an array, and reads no further than that.
+struct FirstObjects<'v, 't> {
+    objects: &'v mut Vec<Json<'t>>,
+    max: usize,
+}
+
+impl<'de> Visitor<'de> for FirstObjects<'_, 'de> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an array")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<(), A::Error> {
+        while self.objects.len() < self.max {
+            let Some(element) = elements.next_element::<&RawValue>()? else { break };
+            self.objects.extend(Json::object(element.get()));
+        }
+        Ok(())
     }
 }
 
@@ -54,16 +125,20 @@ mod tests {
 
     #[test]
     fn members_are_found_by_their_path() {
-        let json = Json::object(r#"{"a":{"b":[{"c":"d"},2],"n":1e999,"t":true,"z":null,"e":" "}}"#).unwrap();
-        assert_eq!(json.text(&["a", "n"]).unwrap(), "1e999");
-        assert_eq!(json.text(&["a", "t"]).unwrap(), "true");
-        for path in [&["a"][..], &["a", "b"], &["a", "z"], &["a", "e"], &["x"], &["a", "n", "x"]] {
+        let text =
+            r#"{"aws":{"labels":[{"name":"d"},2,{"name":"e"}],"ip":1e999,"type":true,"raw":null,"arn":" ","x":1}}"#;
+        let json = Json::object(text).unwrap();
+        assert_eq!(json.text(&["aws", "ip"]).unwrap(), "1e999");
+        assert_eq!(json.text(&["aws", "type"]).unwrap(), "true");
+        for path in [&["aws"][..], &["aws", "labels"], &["aws", "raw"], &["aws", "arn"], &["id"], &["aws", "ip", "id"]]
+        {
             assert_eq!(json.text(path), None, "{path:?}");
         }
-        let elements = json.objects(&["a", "b"]);
-        assert_eq!(elements.len(), 1);
-        assert_eq!(elements[0].text(&["c"]).unwrap(), "d");
-        assert!(json.objects(&["a"]).is_empty());
+        let names =
+            |max| json.objects(&["aws", "labels"], max).iter().map(|json| json.text(&["name"])).collect::<Vec<_>>();
+        assert_eq!(names(9), [Some("d".to_owned()), Some("e".to_owned())]);
+        assert_eq!(names(1), [Some("d".to_owned())]);
+        assert!(json.objects(&["aws"], 9).is_empty());
     }
 
     #[test]

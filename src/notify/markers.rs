@@ -1,22 +1,24 @@
-//! Which alerts were notified today.
+//! Of what people were notified today.
 //!
-//! A small object for each alert and day says so. It is created after the message was published, so a crash between the two
-//! notifies twice rather than never. The notifier also remembers what it did itself, so that a message that comes back does
-//! not repeat it, and so that a bucket that takes no object does not make every log send an e-mail.
+//! A small object for each subject, day and severity says so, in a folder of the topic's own, because two stacks on one
+//! bucket notify different people. It is created after the message was published, so a crash between the two notifies twice
+//! rather than never. The notifier also remembers what it did itself, so that a message that comes back does not repeat it,
+//! and so that a bucket that takes no object does not make every log send an e-mail.
 
 use std::{
-    collections::HashSet,
-    hash::Hash,
-    sync::{Mutex, PoisonError},
+    collections::{HashMap, HashSet},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use chrono::{DateTime, NaiveDate, Utc};
+use data_encoding::HEXLOWER;
 use serde_json::json;
+use sha2::{Digest as _, Sha256};
 
-use super::facts::{Alert, AlertId};
+use super::facts::{Alert, Subject};
 use crate::{
     aws::{Deadline, s3::Bucket},
-    core::{lake::Prefix, time},
+    core::{lake::Prefix, severity::Severity, time},
 };
 
 /// The folder of the markers, beside the tables.
@@ -25,88 +27,134 @@ const FOLDER: &str = "notified";
 /// How many things are remembered. When there are more, memory starts again, and the markers still know.
 const MAX_REMEMBERED: usize = 100_000;
 
-/// The alerts of which people were notified.
+/// A severity that is not known is the lowest, so that one that is known then notifies again.
+type Rank = Option<Severity>;
+
+/// What people know of a subject today.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Before {
+    /// Nothing.
+    Nothing,
+    /// That it is less severe.
+    LessSevere,
+    /// Enough: they were notified of this severity or a higher one.
+    Enough,
+}
+
+/// The subjects of which people were notified.
 #[derive(Debug)]
 pub(super) struct Markers {
     bucket: Bucket,
     folder: String,
-    alerts: Memory<(NaiveDate, AlertId)>,
-    records: Memory<String>,
+    subjects: Memory<HashMap<(NaiveDate, String), Rank>>,
+    records: Memory<HashSet<[u8; 32]>>,
 }
 
 impl Markers {
-    pub(super) fn new(bucket: Bucket, prefix: &Prefix) -> Self {
-        Self { bucket, folder: prefix.folder(FOLDER), alerts: Memory::default(), records: Memory::default() }
+    /// The markers of the topic with this ARN.
+    pub(super) fn new(bucket: Bucket, prefix: &Prefix, topic_arn: &str) -> Self {
+        let topic: String = HEXLOWER.encode(&Sha256::digest(topic_arn)).chars().take(16).collect();
+        let folder = format!("{}{topic}/", prefix.folder(FOLDER));
+        Self { bucket, folder, subjects: Memory::default(), records: Memory::default() }
     }
 
-    /// Whether this instance has published a message of this very record.
-    pub(super) fn has_published(&self, alert: &Alert) -> bool {
-        !alert.row_id.is_empty() && self.records.has(&alert.row_id)
+    /// Whether this instance has done what there is to do about this very record.
+    pub(super) fn is_done(&self, alert: &Alert) -> bool {
+        !alert.row_id.is_empty() && self.records.get().contains(&Self::record(alert))
     }
 
-    /// Remembers that a message of this record was published.
-    pub(super) fn remember(&self, alert: &Alert) {
-        self.records.add(alert.row_id.clone());
-    }
-
-    /// Whether people were notified of the alert on the day of `now`. If nobody knows, they were not.
-    pub(super) async fn was_notified(&self, alert: &Alert, now: DateTime<Utc>, deadline: Deadline) -> bool {
-        let remembered = (now.date_naive(), alert.id.clone());
-        if self.alerts.has(&remembered) {
-            return true;
+    /// Remembers that there is no more to do about this record.
+    pub(super) fn done(&self, alert: &Alert) {
+        let mut records = self.records.get();
+        if records.len() >= MAX_REMEMBERED {
+            records.clear();
         }
-        match self.bucket.has(&self.key(alert, now), deadline).await {
-            Ok(found) => {
-                if found {
-                    self.alerts.add(remembered);
+        records.insert(Self::record(alert));
+    }
+
+    fn record(alert: &Alert) -> [u8; 32] {
+        Sha256::digest(&alert.row_id).into()
+    }
+
+    /// Of what people were notified on the day of `now`. If nobody knows, of nothing.
+    pub(super) async fn before(&self, alert: &Alert, now: DateTime<Utc>, deadline: Deadline) -> Before {
+        let mut known = self.remembered(&alert.subject, now);
+        if known.is_none_or(|rank| rank < alert.severity) {
+            match self.bucket.list(&self.start_of_keys(&alert.subject, now), deadline).await {
+                Ok(keys) => {
+                    known = known.max(keys.iter().map(|key| rank(key)).max());
+                    if let Some(rank) = known {
+                        self.remember(&alert.subject, rank, now);
+                    }
                 }
-                found
-            }
-            Err(problem) => {
-                tracing::warn!(
+                Err(problem) => tracing::warn!(
                     "cannot check whether this alert was notified today, so it may be notified twice: {problem}"
-                );
-                false
+                ),
             }
+        }
+        match known {
+            None => Before::Nothing,
+            Some(rank) if rank < alert.severity => Before::LessSevere,
+            Some(_) => Before::Enough,
         }
     }
 
-    /// Remembers that people were notified of the alert on the day of `now`. A failure is logged and ignored, because they
-    /// were notified.
+    /// Remembers that people were notified on the day of `now`. A failure is logged and ignored, because they were notified.
     pub(super) async fn mark(&self, alert: &Alert, now: DateTime<Utc>, deadline: Deadline) {
-        self.alerts.add((now.date_naive(), alert.id.clone()));
-        let body = json!({"alert_id": alert.id, "p_row_id": alert.row_id, "notified": time::sql(now)}).to_string();
-        let created = self.bucket.create(&self.key(alert, now), body.into_bytes(), "application/json", deadline).await;
+        self.remember(&alert.subject, alert.severity, now);
+        let key = format!("{}{}.json", self.start_of_keys(&alert.subject, now), name(alert.severity));
+        let body = json!({"subject": alert.subject.token(), "p_row_id": alert.row_id, "notified": time::sql(now)});
+        let created = self.bucket.create(&key, body.to_string().into_bytes(), "application/json", deadline).await;
         if let Err(problem) = created {
             tracing::warn!("cannot record that this alert was notified today, so it may be notified twice: {problem}");
         }
     }
 
-    fn key(&self, alert: &Alert, now: DateTime<Utc>) -> String {
-        format!("{}day={}/{}.json", self.folder, now.format("%Y-%m-%d"), alert.id.digest())
-    }
-}
-
-/// A set that never outgrows its bound.
-#[derive(Debug)]
-struct Memory<T>(Mutex<HashSet<T>>);
-
-impl<T> Default for Memory<T> {
-    fn default() -> Self {
-        Self(Mutex::default())
-    }
-}
-
-impl<T: Eq + Hash> Memory<T> {
-    fn has(&self, value: &T) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(value)
+    fn start_of_keys(&self, subject: &Subject, now: DateTime<Utc>) -> String {
+        format!("{}day={}/{}-", self.folder, now.format("%Y-%m-%d"), subject.digest())
     }
 
-    fn add(&self, value: T) {
-        let mut values = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if values.len() >= MAX_REMEMBERED {
-            values.clear();
+    fn remembered(&self, subject: &Subject, now: DateTime<Utc>) -> Option<Rank> {
+        self.subjects.get().get(&(now.date_naive(), subject.digest().to_owned())).copied()
+    }
+
+    fn remember(&self, subject: &Subject, rank: Rank, now: DateTime<Utc>) {
+        let mut subjects = self.subjects.get();
+        if subjects.len() >= MAX_REMEMBERED {
+            subjects.clear();
         }
-        values.insert(value);
+        let known = subjects.entry((now.date_naive(), subject.digest().to_owned())).or_insert(rank);
+        *known = rank.max(*known);
+    }
+}
+
+/// The severity in the name of a marker.
+fn rank(key: &str) -> Rank {
+    key.trim_end_matches(".json").rsplit('-').next()?.parse().ok()
+}
+
+fn name(rank: Rank) -> String {
+    rank.map_or_else(|| "unknown".to_owned(), |severity| severity.to_string().to_lowercase())
+}
+
+#[derive(Debug, Default)]
+struct Memory<T>(Mutex<T>);
+
+impl<T> Memory<T> {
+    fn get(&self) -> MutexGuard<'_, T> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_marker_names_its_severity() {
+        for rank_of in [None, Some(Severity::Info), Some(Severity::Critical)] {
+            assert_eq!(rank(&format!("notified/00ff/day=2026-11-24/0123-{}.json", name(rank_of))), rank_of);
+        }
+        assert!(None < Some(Severity::Info), "an unknown severity is the lowest");
     }
 }

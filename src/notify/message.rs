@@ -8,7 +8,11 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{facts::Alert, text};
+use super::{
+    facts::{Alert, Kind},
+    markers::Before,
+    text,
+};
 use crate::core::{redacted::Redacted, severity::Severity};
 
 /// Subjects have fewer than 100 characters (SNS).
@@ -21,9 +25,10 @@ const MAX_FACT: usize = 200;
 const MAX_EXCERPT: usize = 600;
 /// How much of the target a headline shows.
 const MAX_TARGET: usize = 60;
-/// Bounds of a chat notification, in characters. AWS's guide names no limits of its own.
+/// Bounds of a chat notification, in characters after escaping. AWS's guide names no limits of its own; Slack refuses a
+/// block of more than 3,000.
 const MAX_TITLE: usize = 250;
-const MAX_DESCRIPTION: usize = 8000;
+const MAX_DESCRIPTION: usize = 2900;
 
 /// The first message of an alert on a day.
 #[derive(Debug)]
@@ -46,15 +51,31 @@ impl Writer {
     }
 
     /// The first message of an alert on a day: for e-mail, SMS and chat.
-    pub(super) fn first(&self, alert: &Alert) -> FirstMessage {
-        let texts = json!({"default": self.chat(alert), "email": self.email(alert), "sms": sms(alert)});
-        let subject = text::ascii(&headline(alert), MAX_SUBJECT);
+    pub(super) fn first(&self, alert: &Alert, before: Before) -> FirstMessage {
+        let headline = headline(alert, before);
+        let texts = json!({
+            "default": self.notification(alert, &headline, &lines(alert, text::chat)),
+            "email": self.email(alert),
+            "sms": text::ascii(&headline, MAX_SMS),
+        });
+        let subject = text::ascii(&headline, MAX_SUBJECT);
         FirstMessage { subject: Redacted(subject), texts: Redacted(texts.to_string()) }
     }
 
-    /// The chat notification, which is JSON. Notifications of one alert share a thread.
+    /// A later message of an alert, for chat.
     pub(super) fn chat(&self, alert: &Alert) -> String {
-        let title = text::cut(&text::chat(&headline(alert), MAX_FACT), MAX_TITLE);
+        self.notification(alert, &headline(alert, Before::Enough), &lines(alert, text::chat))
+    }
+
+    /// One message for `more` later ones of an alert that has `total` in this hour, for chat.
+    pub(super) fn many(&self, alert: &Alert, more: usize, total: u64) -> String {
+        let lines = [format!("And {more} more logs of this alert: {total} in this hour. Each is in the lake.")];
+        self.notification(alert, &headline(alert, Before::Enough), &lines)
+    }
+
+    /// A chat notification, which is JSON. Notifications of one alert share a thread.
+    fn notification(&self, alert: &Alert, headline: &str, lines: &[String]) -> String {
+        let title = text::cut(&text::chat(headline, MAX_FACT), MAX_TITLE);
         let notification = Notification {
             version: "1.0",
             source: "custom",
@@ -62,11 +83,11 @@ impl Writer {
             content: Content {
                 text_type: "client-markdown",
                 title: &title,
-                description: text::cut(&lines(alert, text::chat).join("\n"), MAX_DESCRIPTION),
+                description: text::joined(lines, MAX_DESCRIPTION),
                 next_steps: self.next_steps(alert),
             },
             metadata: Metadata {
-                thread_id: alert.id.token(),
+                thread_id: alert.subject.token().to_owned(),
                 summary: &title,
                 event_type: "TracebitAlert",
                 additional_context: json!({"severity": severity(alert), "p_row_id": text::chat(&alert.row_id, MAX_TARGET)}),
@@ -79,11 +100,14 @@ impl Writer {
     fn email(&self, alert: &Alert) -> String {
         let facts = lines(alert, text::plain).join("\n");
         let steps = text::numbered(&self.next_steps(alert));
-        let opening = match alert.problem {
-            None => "Somebody touched a Tracebit canary. Nobody has a legitimate reason to do that.",
-            Some(_) => {
+        let opening = match alert.subject.kind {
+            Kind::Log => "Somebody touched a Tracebit canary. Nobody has a legitimate reason to do that.",
+            Kind::UnknownFormat => {
                 "Tracebit sent an alert that fits no schema of this lake. It is an alert all the same, and its severity is \
                  not known."
+            }
+            Kind::Unreadable => {
+                "Tracebit signed what follows, and it fits no schema of this lake. It may be an alert: read it."
             }
         };
         format!(
@@ -106,18 +130,15 @@ impl Writer {
     }
 }
 
-/// One line of ASCII.
-fn sms(alert: &Alert) -> String {
-    text::ascii(&headline(alert), MAX_SMS)
-}
-
 /// What happened in one line, in the record's own characters.
-fn headline(alert: &Alert) -> String {
+fn headline(alert: &Alert, before: Before) -> String {
     let target = text::cut(&alert.target, MAX_TARGET);
-    match (&alert.problem, alert.severity) {
-        (Some(_), _) => format!("Tracebit alert that fits no schema, severity unknown: {target}"),
-        (None, Some(severity)) => format!("Tracebit alert, {severity}: {target}"),
-        (None, None) => format!("Tracebit alert, severity unknown: {target}"),
+    let now = if before == Before::LessSevere { " now" } else { "" };
+    match (alert.subject.kind, alert.severity) {
+        (Kind::Unreadable, _) => "Tracebit sent something that this lake cannot read".to_owned(),
+        (Kind::UnknownFormat, _) => format!("Tracebit alert that fits no schema, severity unknown: {target}"),
+        (Kind::Log, Some(severity)) => format!("Tracebit alert{now}, {severity}: {target}"),
+        (Kind::Log, None) => format!("Tracebit alert, severity unknown: {target}"),
     }
 }
 
@@ -208,7 +229,7 @@ mod tests {
     }
 
     fn parts(log: &Value) -> Value {
-        serde_json::from_str(&Writer::new(Some("eu-west-1")).first(&alert(log)).texts).unwrap()
+        serde_json::from_str(&Writer::new(Some("eu-west-1")).first(&alert(log), Before::Nothing).texts).unwrap()
     }
 
     #[test]
@@ -245,11 +266,11 @@ mod tests {
     #[test]
     fn a_subject_is_short_ascii() {
         let writer = Writer::new(None);
-        assert_eq!(*writer.first(&alert(&log())).subject, "Tracebit alert, High: payroll");
+        assert_eq!(*writer.first(&alert(&log()), Before::Nothing).subject, "Tracebit alert, High: payroll");
         for name in ["x".repeat(500), "é".repeat(500), "@.a".repeat(500), "a\r\nBcc: eve@evil.example".to_owned()] {
             let mut log = log();
             log["canary"]["name"] = json!(name);
-            let subject = writer.first(&alert(&log)).subject.0;
+            let subject = writer.first(&alert(&log), Before::Nothing).subject.0;
             assert!(subject.len() < 100 && subject.is_ascii() && !subject.contains(['\r', '\n']), "{subject}");
         }
     }
@@ -274,7 +295,7 @@ mod tests {
         log["alert_id"] = json!(huge);
         log["tracebit_portal_url"] = json!(format!("https://portal.tracebit.com/{huge}"));
         log["canary_credential"] = json!({"labels": vec![json!({"name": huge, "value": huge}); 20]});
-        let first = Writer::new(Some("eu-west-1")).first(&alert(&log));
+        let first = Writer::new(Some("eu-west-1")).first(&alert(&log), Before::Nothing);
         assert!(first.texts.len() < 32 * 1024, "{}", first.texts.len());
         let chat: Value = serde_json::from_str(parts(&log)["default"].as_str().unwrap()).unwrap();
         assert!(chat["content"]["title"].as_str().unwrap().chars().count() <= MAX_TITLE);
@@ -287,8 +308,13 @@ mod tests {
         let failure = json!({"error": "canary.name: expected string, found array", "payload": payload.to_string(),
                              "payload_encoding": "utf-8", "log_type": "Tracebit.Alert"});
         let failure = failure.to_string();
-        let alert = Alert::of_failure(&Json::object(&failure).unwrap(), "00ff".to_owned(), "2026-11-24");
-        let first = Writer::new(None).first(&alert).texts;
+        let alert = Alert::of_failure(
+            &Json::object(&failure).unwrap(),
+            Some("Tracebit.Alert"),
+            "00ff".to_owned(),
+            "2026-11-24",
+        );
+        let first = Writer::new(None).first(&alert, Before::Nothing).texts;
         let parts: Value = serde_json::from_str(&first).unwrap();
         let email = parts["email"].as_str().unwrap();
         for text in [

@@ -19,18 +19,22 @@
 //! | `record`, `json` | the lines of an object, and single members of them |
 //! | `facts` | what a record says of an alert |
 //! | `message`, `text` | the words for e-mail, chat and SMS, in which nothing of an intruder's text works |
-//! | `markers` | which alerts were notified today |
+//! | `markers` | of what people were notified today |
+//! | `flood` | how many later messages of an alert go to chat |
+//! | `put` | events for the bus, each once |
 //! | `preview` | all that is published of an object, without a service |
 
 mod config;
 mod edge;
 mod event;
 mod facts;
+mod flood;
 mod json;
 mod markers;
 mod message;
 mod preview;
 mod publish;
+mod put;
 mod record;
 mod text;
 
@@ -44,7 +48,7 @@ pub use publish::Notifier;
 mod tests {
     use serde_json::json;
 
-    use super::{event::CreatedObject, message::Writer, record::Records};
+    use super::{event::CreatedObject, markers::Before, message::Writer, record::Records};
     use crate::core::{lake::Prefix, schema::Schemas, severity::Severity};
 
     /// Text that stands in every member below.
@@ -70,7 +74,7 @@ mod tests {
             let shown = [
                 format!("{records:?} {records:#?}"),
                 format!("{alert:?} {alert:#?}"),
-                format!("{:?}", Writer::new(None).first(&alert)),
+                format!("{:?}", Writer::new(None).first(&alert, Before::Nothing)),
                 format!("{:?}", records.records[0].entry(&key)),
             ];
             for shown in shown {

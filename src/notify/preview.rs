@@ -3,6 +3,7 @@
 use super::{
     config,
     event::CreatedObject,
+    markers::Before,
     message::{FirstMessage, Writer},
     record::Records,
 };
@@ -30,12 +31,14 @@ impl Preview {
         let writer = Writer::new(region);
         let Records { records, .. } = Records::of(object, place);
         let alerts = records.iter().filter_map(|record| record.alert(config::DEFAULT_SEVERITY));
-        let messages = alerts.map(|alert| writer.first(&alert)).collect();
+        let messages = alerts.map(|alert| writer.first(&alert, Before::Nothing)).collect();
         let entries = records.iter().map(|record| record.entry(&created.key)).collect();
-        let calls = eventbridge::calls(entries).into_iter();
+        let calls = eventbridge::calls(entries, |entry| entry).into_iter();
         Some(Self {
             messages,
-            events: calls.map(|call| call.into_iter().map(|entry| entry.detail).collect()).collect(),
+            events: calls
+                .map(|call| call.into_iter().map(|entry| Redacted(entry.detail.into_owned())).collect())
+                .collect(),
         })
     }
 }

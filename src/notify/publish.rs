@@ -1,6 +1,9 @@
 //! The notifier: built once at INIT, it publishes each object's alerts to people and its events to machines.
+//!
+//! The messages of a batch are published side by side, so that a slow call, or a message that can never be published, costs
+//! no other message its turn. First messages go ahead of later ones, because each may be the only one that somebody reads.
 
-use std::collections::HashSet;
+use std::collections::BTreeMap;
 
 use aws_config::SdkConfig;
 use chrono::{DateTime, Utc};
@@ -8,17 +11,19 @@ use futures_util::{StreamExt as _, stream};
 
 use super::{
     config::NotifyConfig,
-    event::{CreatedObject, EventError},
-    facts::Alert,
-    markers::Markers,
+    event::{CreatedObject, EventError, Place},
+    facts::{Alert, Kind, Subject},
+    flood::{Flood, Share},
+    markers::{Before, Markers},
     message::Writer,
-    record::Records,
+    put::Events,
+    record::{self, Records},
 };
 use crate::{
     aws::{
         self, CallError, Deadline,
-        eventbridge::{self, Bus, Entry},
-        s3::Bucket,
+        eventbridge::{Bus, Entry},
+        s3::{Bucket, Read},
         sns::Topic,
     },
     config::InitError,
@@ -30,6 +35,14 @@ const CHAT_ALONE: (&str, &str) = ("form", "chat");
 
 /// How many calls of one kind are on their way at once.
 const CONCURRENCY: usize = 16;
+
+/// The largest object that is published beside the others of its batch, in bytes. Ten of them fit into the memory of a
+/// small function. Larger ones come after that, one by one.
+const SMALL: usize = 1024 * 1024;
+
+/// The largest object that is read, in bytes. The largest payload (`MAX_PAYLOAD_BYTES`) makes no larger log. A failure can be
+/// larger, because JSON may write six bytes for one.
+const LARGE: usize = 20 * 1024 * 1024;
 
 /// Why an SQS message stays in the queue.
 #[derive(Debug, thiserror::Error)]
@@ -53,16 +66,24 @@ impl NotifyError {
 }
 
 /// What was done about one SQS message.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Published {
     /// The key of its object.
     pub(super) key: Option<String>,
     /// The records of which people were notified.
     pub(super) alerts: usize,
-    /// How many of these messages were the first of their alert and day.
+    /// How many of these messages were the first of their subject and day, or of a higher severity.
     pub(super) first_messages: usize,
     /// The events that are on the bus.
     pub(super) events: usize,
+    /// Why the message stays in the queue, if it does.
+    pub(super) error: Option<NotifyError>,
+}
+
+impl Published {
+    fn fail(&mut self, error: impl Into<NotifyError>) {
+        self.error.get_or_insert(error.into());
+    }
 }
 
 /// Everything that serves all messages.
@@ -74,20 +95,40 @@ pub struct Notifier {
     prefix: Prefix,
     threshold: Severity,
     markers: Markers,
+    flood: Flood,
     topic: Topic,
-    bus: Bus,
+    events: Events,
     writer: Writer,
     stack: Option<String>,
 }
 
-/// Which message of its alert and day a record got.
+/// An SQS message that is about a new object of the lake.
+#[derive(Debug, Clone, Copy)]
+struct Message<'m> {
+    /// Its place in the batch.
+    index: usize,
+    object: &'m CreatedObject,
+    place: Place<'m>,
+}
+
+/// Something that an SQS message asks for.
+#[derive(Debug)]
+pub(super) struct Of<T> {
+    /// The message's place in the batch.
+    pub(super) index: usize,
+    pub(super) item: T,
+}
+
+/// Which message people got of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Delivered {
-    /// The first: by every protocol.
+    /// The first of its subject and day, or one of a higher severity: by every protocol.
     First,
-    /// A later one: in chat alone.
+    /// A later one: in chat alone, or as one of many.
     Later,
 }
+
+type Outcome<T> = Of<Result<T, CallError>>;
 
 impl Notifier {
     /// The notifier that the process's environment describes.
@@ -107,9 +148,10 @@ impl Notifier {
         let bucket = Bucket::new(sdk, config.bucket.clone(), config.path_style);
         Ok(Self {
             schemas: Schemas::embedded()?,
-            markers: Markers::new(bucket.clone(), &config.prefix),
+            markers: Markers::new(bucket.clone(), &config.prefix, &config.topic_arn),
+            flood: Flood::default(),
             topic: Topic::new(sdk, config.topic_arn),
-            bus: Bus::new(sdk, config.bus),
+            events: Events::new(Bus::new(sdk, config.bus)),
             writer: Writer::new(sdk.region().map(AsRef::as_ref)),
             bucket_name: config.bucket,
             bucket,
@@ -124,89 +166,222 @@ impl Notifier {
         self.stack.as_deref()
     }
 
-    /// Publishes what the object of an SQS message holds, by the deadline.
-    pub(super) async fn notify(&self, body: &str, deadline: Deadline) -> (Published, Result<(), NotifyError>) {
-        let mut counts = Published::default();
-        let result = self.publish(body, &mut counts, deadline).await;
-        (counts, result)
-    }
-
-    async fn publish(&self, body: &str, counts: &mut Published, deadline: Deadline) -> Result<(), NotifyError> {
-        let object = CreatedObject::open(body)?;
-        counts.key = Some(object.key.clone());
-        let place = object.place(&self.bucket_name, &self.prefix, &self.schemas)?;
-        let bytes = self.bucket.read(&object.key, object.size, deadline).await?;
-        let Records { records, bad_line } = Records::of(&bytes, place);
-        let alerts: Vec<_> = records.iter().filter_map(|record| record.alert(self.threshold)).collect();
-        let entries = records.iter().map(|record| record.entry(&object.key)).collect();
-        // At once, so that an outage of one does not silence the other.
-        let (people, machines) =
-            tokio::join!(self.publish_all(&alerts, counts, deadline), self.put_all(entries, deadline));
-        let (events, machines) = machines;
-        counts.events = events;
-        people?;
-        machines?;
-        bad_line.map_or(Ok(()), |line| Err(NotifyError::BadLine(line)))
-    }
-
-    /// Publishes a message for every alert. The first log of each alert goes ahead of the others, because it may be the one
-    /// that is e-mailed.
-    async fn publish_all(&self, alerts: &[Alert], counts: &mut Published, deadline: Deadline) -> Result<(), CallError> {
-        let now = Utc::now();
-        let mut met = HashSet::new();
-        let (first, later): (Vec<_>, Vec<_>) = alerts.iter().partition(|alert| met.insert(&alert.id));
-        let first = stream::iter(first).map(|alert| self.publish_first(alert, now, deadline));
-        let later = stream::iter(later).map(|alert| self.publish_later(alert, deadline));
-        let published = first.buffer_unordered(CONCURRENCY).chain(later.buffer_unordered(CONCURRENCY));
-        let mut published = std::pin::pin!(published);
-        let mut result = Ok(());
-        while let Some(outcome) = published.next().await {
-            match outcome {
-                Ok(delivered) => {
-                    counts.alerts += 1;
-                    counts.first_messages += usize::from(delivered == Delivered::First);
-                }
-                Err(error) => result = result.and(Err(error)),
+    /// Publishes what the objects of a batch of SQS messages hold, by the deadline. The results come in the order of the
+    /// messages.
+    pub(super) async fn notify(&self, bodies: &[&str], deadline: Deadline) -> Vec<Published> {
+        let objects: Vec<_> = bodies.iter().map(|body| CreatedObject::open(body)).collect();
+        let mut published: Vec<_> = objects.iter().map(Published::of).collect();
+        let mut small = Vec::new();
+        let mut large = Vec::new();
+        for (index, object) in objects.iter().enumerate() {
+            let Some(object) = object.as_ref().ok().filter(|object| object.is_new) else { continue };
+            match object.place(&self.bucket_name, &self.prefix, &self.schemas) {
+                Ok(place) if object.size <= SMALL => small.push(Message { index, object, place }),
+                Ok(place) => large.push(Message { index, object, place }),
+                Err(error) => record(&mut published, index, |published| published.fail(error)),
             }
         }
-        result
+        let share = deadline.share_of(1 + large.len());
+        large.extend(self.publish_together(small, SMALL, &mut published, share).await);
+        let mut waiting = large.len();
+        for message in large {
+            let share = deadline.share_of(waiting);
+            waiting -= 1;
+            for message in self.publish_together(vec![message], LARGE, &mut published, share).await {
+                self.publish_digest(message, &mut published, share).await;
+            }
+        }
+        published
     }
 
-    /// Publishes by every protocol if people were not notified of the alert today, and in chat alone if they were.
+    /// Publishes objects of at most `limit` bytes, side by side. Returns those that are larger.
+    async fn publish_together<'m>(
+        &self,
+        messages: Vec<Message<'m>>,
+        limit: usize,
+        published: &mut [Published],
+        deadline: Deadline,
+    ) -> Vec<Message<'m>> {
+        // An object that cannot be read leaves the others half of the time.
+        let half = deadline.share_of(2);
+        let read = async |message: Message<'m>| (message, self.bucket.read(&message.object.key, limit, half).await);
+        let reads: Vec<_> = stream::iter(messages).map(read).buffered(CONCURRENCY).collect().await;
+        let (mut objects, mut too_large) = (Vec::new(), Vec::new());
+        for (message, read) in reads {
+            match read {
+                Ok(Read::Whole { is_quiet: true, .. }) => {}
+                Ok(Read::Whole { bytes, .. }) => objects.push((message, bytes)),
+                Ok(Read::TooLarge) => too_large.push(message),
+                Err(error) => record(published, message.index, |published| published.fail(error)),
+            }
+        }
+        let (mut alerts, mut entries, mut bad_lines) = (Vec::new(), Vec::new(), Vec::new());
+        for (Message { index, object, place }, bytes) in &objects {
+            let (index, Records { records, bad_line }) = (*index, Records::of(bytes, *place));
+            for record in records {
+                alerts.extend(record.alert(self.threshold).map(|item| Of { index, item }));
+                entries.push(Of { index, item: record.entry(&object.key) });
+            }
+            bad_lines.extend(bad_line.map(|line| (index, NotifyError::BadLine(line))));
+        }
+        self.publish(alerts, entries, published, deadline).await;
+        for (index, error) in bad_lines {
+            record(published, index, |published| published.fail(error));
+        }
+        too_large
+    }
+
+    /// Publishes what stands for an object that is too large to be read.
+    async fn publish_digest(&self, message: Message<'_>, published: &mut [Published], deadline: Deadline) {
+        let Message { index, object, place } = message;
+        match self.bucket.digest(&object.key, deadline).await {
+            Ok(digest) if digest.is_quiet => {}
+            Ok(digest) => {
+                let alert = Alert::of_large(place, digest.bytes).map(|item| Of { index, item });
+                let entry = Of { index, item: record::entry_of_large(&object.key, place, &digest) };
+                self.publish(alert.into_iter().collect(), vec![entry], published, deadline).await;
+            }
+            Err(error) => record(published, index, |published| published.fail(error)),
+        }
+    }
+
+    /// Publishes alerts to people and events to machines, at once, so that an outage of one does not silence the other.
+    async fn publish(
+        &self,
+        alerts: Vec<Of<Alert>>,
+        entries: Vec<Of<Entry<'_>>>,
+        published: &mut [Published],
+        deadline: Deadline,
+    ) {
+        let (people, machines) =
+            tokio::join!(self.notify_people(alerts, deadline), self.events.put_all(entries, deadline));
+        for Of { index, item } in people {
+            record(published, index, |published| match item {
+                Ok(delivered) => {
+                    published.alerts += 1;
+                    published.first_messages += usize::from(delivered == Delivered::First);
+                }
+                Err(error) => published.fail(error),
+            });
+        }
+        for Of { index, item } in machines {
+            record(published, index, |published| match item {
+                Ok(()) => published.events += 1,
+                Err(error) => published.fail(error),
+            });
+        }
+    }
+
+    /// Publishes the messages of alerts. Those that may be the first of their subject go ahead of all others.
+    async fn notify_people(&self, alerts: Vec<Of<Alert>>, deadline: Deadline) -> Vec<Outcome<Delivered>> {
+        let now = Utc::now();
+        let mut subjects: BTreeMap<Subject, Vec<Of<Alert>>> = BTreeMap::new();
+        for alert in alerts {
+            subjects.entry(alert.item.subject.clone()).or_default().push(alert);
+        }
+        let first = stream::iter(subjects.into_values()).map(|alerts| self.publish_first(alerts, now, deadline));
+        let first: Vec<_> = first.buffer_unordered(CONCURRENCY).collect().await;
+        let (outcomes, later): (Vec<_>, Vec<_>) = first.into_iter().unzip();
+        let later = stream::iter(later).map(|alerts| self.publish_later(alerts, now, deadline));
+        let later: Vec<_> = later.buffer_unordered(CONCURRENCY).collect().await;
+        outcomes.into_iter().chain(later).flatten().collect()
+    }
+
+    /// Publishes the most severe of a subject's alerts by every protocol, unless people know enough. Returns what was done,
+    /// and the alerts that are later ones.
     async fn publish_first(
         &self,
-        alert: &Alert,
+        mut alerts: Vec<Of<Alert>>,
         now: DateTime<Utc>,
         deadline: Deadline,
-    ) -> Result<Delivered, CallError> {
-        if self.markers.was_notified(alert, now, deadline).await {
-            return self.publish_later(alert, deadline).await;
+    ) -> (Vec<Outcome<Delivered>>, Vec<Of<Alert>>) {
+        // Of equals, the one that came first leads.
+        alerts.sort_by_key(|alert| std::cmp::Reverse(alert.item.severity));
+        let mut outcomes = Vec::new();
+        let mut alerts = alerts.into_iter();
+        while let Some(Of { index, item: alert }) = alerts.next() {
+            let before = self.markers.before(&alert, now, deadline).await;
+            if before == Before::Enough {
+                return (outcomes, std::iter::once(Of { index, item: alert }).chain(alerts).collect());
+            }
+            let message = self.writer.first(&alert, before);
+            match self.topic.publish_by_protocol(message.subject.0, message.texts.0, deadline).await {
+                Ok(()) => {
+                    self.markers.done(&alert);
+                    self.markers.mark(&alert, now, deadline).await;
+                    outcomes.push(Of { index, item: Ok(Delivered::First) });
+                }
+                // SNS refuses this very message, so the next one must lead.
+                Err(error) if error.status() == Some(400) => outcomes.push(Of { index, item: Err(error) }),
+                Err(error) => {
+                    let failed = std::iter::once(index).chain(alerts.map(|alert| alert.index));
+                    outcomes.extend(failed.map(|index| Of { index, item: Err(error.clone()) }));
+                    return (outcomes, Vec::new());
+                }
+            }
         }
-        let message = self.writer.first(alert);
-        self.topic.publish_by_protocol(message.subject.0, message.texts.0, deadline).await?;
-        self.markers.remember(alert);
-        self.markers.mark(alert, now, deadline).await;
-        Ok(Delivered::First)
+        (outcomes, Vec::new())
     }
 
-    /// Publishes in chat, unless this instance has done it for this very record.
-    async fn publish_later(&self, alert: &Alert, deadline: Deadline) -> Result<Delivered, CallError> {
-        if !self.markers.has_published(alert) {
-            self.topic.publish_with_attribute(self.writer.chat(alert), CHAT_ALONE, deadline).await?;
-            self.markers.remember(alert);
+    /// Publishes later alerts of one subject in chat, and of many only their number. What this instance has published
+    /// before, it does not repeat.
+    async fn publish_later(
+        &self,
+        alerts: Vec<Of<Alert>>,
+        now: DateTime<Utc>,
+        deadline: Deadline,
+    ) -> Vec<Outcome<Delivered>> {
+        let (done, new): (Vec<_>, Vec<_>) = alerts.into_iter().partition(|alert| self.is_done(&alert.item));
+        let mut outcomes: Vec<_> =
+            done.iter().map(|Of { index, .. }| Of { index: *index, item: Ok(Delivered::Later) }).collect();
+        let Some(Of { item: any, .. }) = new.first() else { return outcomes };
+        let Share { one_by_one, total } = self.flood.share(any.subject.digest(), new.len(), now);
+        let (single, many) = new.split_at(one_by_one.min(new.len()));
+        let chat = async |Of { index, item }: &Of<Alert>| {
+            let text = self.writer.chat(item);
+            let result = self.topic.publish_with_attribute(text, CHAT_ALONE, deadline).await;
+            Of { index: *index, item: result.map(|()| self.markers.done(item)) }
+        };
+        let mut sent: Vec<_> = stream::iter(single).map(chat).buffer_unordered(CONCURRENCY).collect().await;
+        if let Some(last) = many.last() {
+            let result = match total {
+                Some(total) => {
+                    let text = self.writer.many(&last.item, many.len(), total);
+                    self.topic.publish_with_attribute(text, CHAT_ALONE, deadline).await
+                }
+                None => Ok(()),
+            };
+            if result.is_ok() {
+                for alert in many {
+                    self.markers.done(&alert.item);
+                }
+            }
+            sent.extend(many.iter().map(|Of { index, .. }| Of { index: *index, item: result.clone() }));
         }
-        Ok(Delivered::Later)
+        outcomes.extend(sent.into_iter().map(|Of { index, item }| Of { index, item: item.map(|()| Delivered::Later) }));
+        outcomes
     }
 
-    /// Puts the events on the bus. Returns how many are there, and why others are not.
-    async fn put_all(&self, entries: Vec<Entry>, deadline: Deadline) -> (usize, Result<(), CallError>) {
-        let calls = stream::iter(eventbridge::calls(entries)).map(|call| self.bus.put(call, deadline));
-        let mut calls = std::pin::pin!(calls.buffer_unordered(CONCURRENCY));
-        let (mut events, mut result) = (0, Ok(()));
-        while let Some((put, outcome)) = calls.next().await {
-            events += put;
-            result = result.and(outcome);
-        }
-        (events, result)
+    /// Whether nothing is left to publish of an alert that is not the first of its subject. Of what nobody can read, people
+    /// are notified once a day.
+    fn is_done(&self, alert: &Alert) -> bool {
+        alert.subject.kind == Kind::Unreadable || self.markers.is_done(alert)
+    }
+}
+
+impl Published {
+    fn of(object: &Result<CreatedObject, EventError>) -> Self {
+        let (key, error) = match object {
+            Ok(object) => (Some(object.key.clone()), None),
+            Err(error) => (None, Some((*error).into())),
+        };
+        Self { key, alerts: 0, first_messages: 0, events: 0, error }
+    }
+}
+
+/// Records something about the message at this place of the batch.
+fn record(published: &mut [Published], index: usize, change: impl FnOnce(&mut Published)) {
+    if let Some(published) = published.get_mut(index) {
+        change(published);
     }
 }

@@ -1,17 +1,21 @@
 //! The lines of an object.
 
+use std::borrow::Cow;
+
 use data_encoding::HEXLOWER;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
-use super::{event::Place, facts::Alert, json::Json, text};
+use super::{
+    event::Place,
+    facts::{self, ALERT, Alert},
+    json::Json,
+    text,
+};
 use crate::{
-    aws::eventbridge::Entry,
+    aws::{eventbridge::Entry, s3::Digest},
     core::{lake::Table, redacted::Redacted, severity::Severity},
 };
-
-/// The log type of whose records people are notified.
-const ALERT: &str = "Tracebit.Alert";
 
 /// The detail type of a classification failure's event.
 const FAILURE: &str = "ClassificationFailure";
@@ -58,45 +62,56 @@ impl<'t> Records<'t> {
 impl<'t> Record<'t> {
     fn of(line: &'t str, place: Place<'t>) -> Option<Self> {
         let json = Json::object(line)?;
-        let detail_type = match place.table {
-            Table::LogType(schema) => schema.log_type.as_str(),
-            Table::Failures => FAILURE,
-        };
+        let detail_type = detail_type(place.table);
         let row_id = json.text(&["p_row_id"]).filter(|id| text::is_token(id));
         Some(Self { line: Redacted(line), detail_type, row_id, json, place })
     }
 
     /// The event of the record, or of its digest where the record is too large for an event.
-    pub(super) fn entry(&self, key: &str) -> Entry {
+    pub(super) fn entry(&self, key: &str) -> Entry<'t> {
         let line = *self.line;
-        let whole = Entry { detail_type: self.detail_type.to_owned(), detail: Redacted(line.to_owned()) };
+        let whole = Entry { detail_type: self.detail_type.into(), detail: line.into() };
         if whole.fits() {
             return whole;
         }
-        let detail = json!({
-            "key": key,
-            "sha256": HEXLOWER.encode(&Sha256::digest(line)),
-            "p_row_id": self.row_id,
-            "log_type": self.detail_type,
-            "size": line.len(),
-        });
-        Entry { detail: Redacted(detail.to_string()), ..whole }
+        let sha256 = HEXLOWER.encode(&Sha256::digest(line));
+        Entry { detail: digest(key, &sha256, line.len(), self.row_id.as_deref(), self.detail_type), ..whole }
     }
 
-    /// The alert, if people are notified of this record: its severity is at least `threshold`, or nobody knows its severity.
+    /// The alert, if people are notified of this record: a log whose severity is at least `threshold` or is not known, or
+    /// any classification failure.
     pub(super) fn alert(&self, threshold: Severity) -> Option<Alert> {
-        let row_id = self.row_id.clone().unwrap_or_default();
+        let row_id = || self.row_id.clone().unwrap_or_default();
         match self.place.table {
-            Table::LogType(schema) if schema.log_type == ALERT => {
-                let severity = self.json.text(&["severity"]);
-                let known = severity.and_then(|text| text.parse().ok());
-                let notifies = known.is_none_or(|severity: Severity| severity >= threshold);
-                notifies.then(|| Alert::of_log(&self.json, row_id, self.place.day))
+            Table::LogType(schema) if schema.log_type == ALERT => facts::severity(&self.json)
+                .is_none_or(|severity| severity >= threshold)
+                .then(|| Alert::of_log(&self.json, row_id(), self.place.day)),
+            Table::LogType(_) => None,
+            Table::Failures => {
+                let log_type = self.json.text(&["log_type"]);
+                Some(Alert::of_failure(&self.json, log_type.as_deref(), row_id(), self.place.day))
             }
-            Table::Failures if self.json.text(&["log_type"]).as_deref() == Some(ALERT) => {
-                Some(Alert::of_failure(&self.json, row_id, self.place.day))
-            }
-            _ => None,
         }
     }
+}
+
+/// The detail type of the events about a table's records.
+fn detail_type(table: Table<'_>) -> &str {
+    match table {
+        Table::LogType(schema) => schema.log_type.as_str(),
+        Table::Failures => FAILURE,
+    }
+}
+
+/// The event of an object that is too large to be read.
+pub(super) fn entry_of_large<'t>(key: &str, place: Place<'t>, object: &Digest) -> Entry<'t> {
+    let detail_type = detail_type(place.table);
+    let detail = digest(key, &object.sha256, object.bytes, Some(place.id), detail_type);
+    Entry { detail_type: detail_type.into(), detail }
+}
+
+/// The detail of an event about a record that is too large for it.
+fn digest<'t>(key: &str, sha256: &str, size: usize, row_id: Option<&str>, log_type: &str) -> Cow<'t, str> {
+    let detail = json!({"key": key, "sha256": sha256, "p_row_id": row_id, "log_type": log_type, "size": size});
+    Cow::Owned(detail.to_string())
 }

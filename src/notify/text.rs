@@ -38,6 +38,25 @@ pub(super) fn cut(text: &str, max: usize) -> String {
     text.chars().take(max.saturating_sub(1)).chain(['…']).collect()
 }
 
+/// The lines as one text of at most `max` characters. A line that has no room is left out with all that follow it, so that
+/// no escape is cut in two.
+pub(super) fn joined(lines: &[String], max: usize) -> String {
+    let mut text = String::new();
+    let mut left = max.saturating_sub(1);
+    for line in lines {
+        let length = line.chars().count() + 1;
+        if length > left {
+            text.push('…');
+            break;
+        }
+        left -= length;
+        text.push_str(line);
+        text.push('\n');
+    }
+    text.truncate(text.trim_end().len());
+    text
+}
+
 /// Without line breaks, control characters and characters that are invisible or change the direction of writing.
 fn one_line(value: &str, max: usize) -> String {
     // The bound keeps a value of megabytes cheap.

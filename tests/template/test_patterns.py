@@ -92,7 +92,7 @@ def test_a_documented_pattern_matches_what_it_should_and_nothing_else(title):
     assert [each for each in others if matches(documented(title), each)] == []
 
 
-def test_the_stacks_rule_hears_of_alerts_and_failures_alone():
+def test_the_stacks_rule_passes_on_new_alerts_and_failures_alone():
     pattern = properties("ObjectCreatedRule", LakePrefix="logs/")["EventPattern"]
     key = "day=2026-11-20/hour=02/20261120T025841Z-0.json"
     assert matches(pattern, created(f"logs/tracebit_alert/{key}"))
@@ -102,3 +102,9 @@ def test_the_stacks_rule_hears_of_alerts_and_failures_alone():
     assert not matches(pattern, created(f"logs/tracebit_alert/{key}", "another-bucket"))
     deleted = created(f"logs/tracebit_alert/{key}") | {"detail-type": "Object Deleted"}
     assert not matches(pattern, deleted)
+    put = created(f"logs/tracebit_alert/{key}")
+    reasons = [{"reason": reason} for reason in ("PutObject", "CompleteMultipartUpload", "CopyObject", "RestoreObject")]
+    matched = [matches(pattern, put | {"detail": put["detail"] | reason}) for reason in reasons]
+    assert matched == [True, True, False, False]
+    del put["detail"]["reason"]
+    assert matches(pattern, put)

@@ -135,17 +135,17 @@ impl S3 {
         self.backend.seen(|seen| seen.puts.clone())
     }
 
-    /// Lets every further `PutObject` request hang whose key contains this text.
+    /// Lets every further request hang that puts or gets an object whose key contains this text.
     pub fn withhold(&self, text: &str) {
         *self.backend.withheld.lock().unwrap_or_else(PoisonError::into_inner) = Some(text.to_owned());
     }
 
-    /// Fails the next `n` `GetObject` and `HeadObject` requests.
+    /// Fails the next `n` requests that read: `GetObject`, `HeadObject`, `ListObjectsV2`.
     pub fn fail_reads(&self, n: usize, fault: Fault) {
         self.backend.read_faults.fail_next(n, fault);
     }
 
-    /// Fails every `GetObject` and `HeadObject` request until [`S3::heal_reads`].
+    /// Fails every request that reads until [`S3::heal_reads`].
     pub fn fail_all_reads(&self, fault: Fault) {
         self.backend.read_faults.fail_always(fault);
     }
@@ -194,12 +194,14 @@ impl Backend {
     async fn answer(self: Arc<Self>, faults: Arc<Faults>, request: Request<Incoming>) -> Option<Reply> {
         let method = request.method().to_string();
         self.seen(|seen| *seen.requests.entry(method).or_default() += 1);
-        let Some((bucket, key)) = object(request.uri()) else {
-            return self.perform(whole(request).await?).await;
-        };
+        let object = object(request.uri());
         if [Method::GET, Method::HEAD].contains(request.method()) {
+            self.withhold_from(object.as_ref().map_or("", |(_, key)| key)).await;
             return self.read_faults.apply(request, &ERRORS, |request| self.perform(request)).await;
         }
+        let Some((bucket, key)) = object else {
+            return self.perform(whole(request).await?).await;
+        };
         if request.method() != Method::PUT {
             return self.perform(whole(request).await?).await;
         }
@@ -215,10 +217,7 @@ impl Backend {
     }
 
     async fn put(&self, bucket: &str, key: &str, request: Request<Bytes>) -> Option<Reply> {
-        let withheld = self.withheld.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if withheld.is_some_and(|text| key.contains(&text)) {
-            pending::<()>().await;
-        }
+        self.withhold_from(key).await;
         // s3s-fs would create the bucket.
         if !self.folder.join(bucket).is_dir() {
             return Some(error_reply(404, "NoSuchBucket"));
@@ -231,6 +230,14 @@ impl Backend {
         // `If-None-Match`.
         let _turn = self.turn.lock().await;
         self.perform(request).await
+    }
+
+    /// Never ends for a key that is withheld.
+    async fn withhold_from(&self, key: &str) {
+        let withheld = self.withheld.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if withheld.is_some_and(|text| key.contains(&text)) {
+            pending::<()>().await;
+        }
     }
 
     async fn perform(&self, request: Request<Bytes>) -> Option<Reply> {

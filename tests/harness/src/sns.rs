@@ -22,6 +22,9 @@ use crate::{
 /// The topic's ARN.
 pub const TOPIC_ARN: &str = "arn:aws:sns:us-east-1:123456789012:alerts";
 
+/// The ARN of another stack's topic, which the server knows too.
+pub const OTHER_TOPIC_ARN: &str = "arn:aws:sns:us-east-1:123456789012:alerts-of-another-stack";
+
 /// The limit of a message with its attributes.
 const MAX_BYTES: usize = 256 * 1024;
 
@@ -105,7 +108,7 @@ impl Topic {
         if form.get("Action").is_none_or(|action| action != "Publish") {
             return error_reply(400, "InvalidAction");
         }
-        if form.get("TopicArn").is_none_or(|arn| arn != TOPIC_ARN) {
+        if form.get("TopicArn").is_none_or(|arn| arn != TOPIC_ARN && arn != OTHER_TOPIC_ARN) {
             return error_reply(404, "NotFound");
         }
         let attributes = attributes(&form);

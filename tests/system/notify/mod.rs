@@ -4,18 +4,30 @@ mod bell;
 mod faults;
 mod intruder;
 mod page;
+mod poison;
 mod schema;
 mod storm;
 mod whole_way;
 
 use std::collections::BTreeMap;
 
+use aws_sdk_s3::{
+    Client,
+    config::{Builder, Credentials, SharedCredentialsProvider},
+    primitives::ByteStream,
+};
 use data_encoding::HEXLOWER;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
-use tracebit_lake_harness::runtime_api::Function;
+use tracebit_lake::aws;
+use tracebit_lake_harness::{
+    runtime_api::Function,
+    s3::{ACCESS_KEY, SECRET_KEY},
+    sns::{OTHER_TOPIC_ARN, TOPIC_ARN},
+    sqs,
+};
 
-use self::bell::{Bell, created};
+use self::bell::{Bell, DEADLINE, created, notifier};
 use crate::support::{ALERTS, BUCKET, NOTIFY, alert, altered_alert, health_check, metrics};
 
 /// An alert with another id of the log and of the alert.
@@ -60,9 +72,15 @@ async fn an_alert_rings_by_e_mail_chat_and_event() {
     assert_eq!((event.bus.as_str(), event.source.as_str()), ("default", "tracebit-lake"));
     assert_eq!((event.detail_type.as_str(), &event.detail), ("Tracebit.Alert", &record));
 
-    let digest = HEXLOWER.encode(&Sha256::digest("alert-1"));
+    let topic = HEXLOWER.encode(&Sha256::digest(TOPIC_ARN));
     let day = chrono::Utc::now().format("%Y-%m-%d");
-    assert_eq!(bell.markers(), [format!("notified/day={day}/{}.json", &digest[..32])]);
+    let [marker] = bell.markers().try_into().unwrap();
+    let name = marker.strip_prefix(&format!("notified/{}/day={day}/", &topic[..16])).unwrap();
+    assert_eq!(
+        (&name[32..], name[..32].bytes().all(|byte| byte.is_ascii_hexdigit())),
+        ("-high.json", true),
+        "{marker}"
+    );
 }
 
 #[tokio::test]
@@ -74,7 +92,7 @@ async fn an_encoded_key_and_a_prefix_are_understood() {
     assert_eq!(bell.left_of(&[created(BUCKET, &encoded)]).await, [""; 0]);
     assert_eq!((bell.emails().len(), bell.events().len()), (1, 1));
     assert_eq!(bell.events()[0].bus, "security");
-    assert!(bell.lake.keys().iter().any(|key| key.starts_with("logs/notified/day=")));
+    assert!(bell.lake.keys().iter().any(|key| key.starts_with("logs/notified/")));
 }
 
 #[tokio::test]
@@ -117,9 +135,9 @@ async fn the_severity_decides_and_an_unknown_one_always_rings() {
 }
 
 #[tokio::test]
-async fn an_alert_that_fits_no_schema_rings_and_other_failures_do_not() {
+async fn an_alert_that_fits_no_schema_notifies_as_an_alert() {
     let bell = Bell::start().await;
-    bell.hear(&[json!({"private": 1}), altered_alert("/canary/name", Some(json!(["backups"])))]).await;
+    bell.hear(&[altered_alert("/canary/name", Some(json!(["backups"])))]).await;
     let email = bell.email();
     for text in [
         "fits no schema",
@@ -131,9 +149,98 @@ async fn an_alert_that_fits_no_schema_rings_and_other_failures_do_not() {
         assert!(email.contains(text), "{text} in {email}");
     }
     assert_eq!(bell.chats()[0]["metadata"]["threadId"], "alert-1");
-    let events = bell.events();
-    assert_eq!(events.len(), 2);
-    assert!(events.iter().all(|event| event.detail_type == "ClassificationFailure"), "{events:?}");
+    assert_eq!(bell.events()[0].detail_type, "ClassificationFailure");
+
+    // The same alert in a format that the lake knows has a marker of its own.
+    bell.hear(&[alert()]).await;
+    assert_eq!((bell.emails().len(), bell.markers().len()), (2, 2));
+}
+
+#[tokio::test]
+async fn what_nobody_can_read_notifies_once_a_day_for_each_log_type() {
+    let mut bell = Bell::start().await;
+    let health_check = |n: usize| json!({"discriminator": {"type": "health_check"}, "n": n});
+    bell.hear(&[json!({"private": 1}), json!({"new": "log type"}), health_check(1)]).await;
+    bell.restart().await;
+    bell.hear(&[json!({"private": 2}), health_check(2)]).await;
+    let subjects: Vec<_> = bell.emails().into_iter().map(|email| email.subject.unwrap()).collect();
+    assert_eq!(subjects, ["Tracebit sent something that this lake cannot read"; 2]);
+    assert_eq!((bell.sns.published().len(), bell.events().len()), (2, 5), "nothing more for people, all for machines");
+    for published in bell.sns.published() {
+        assert!(published.text("email").contains("FROM classification_failures WHERE day = "), "{published:?}");
+        assert_eq!(published.text("sms"), subjects[0]);
+    }
+}
+
+#[tokio::test]
+async fn an_alert_that_gets_worse_notifies_again() {
+    let mut bell = Bell::start().await;
+    let with_severity = |log: &str, severity: Value| {
+        let mut log = alert_of(log, "alert-1");
+        log["severity"] = severity;
+        log
+    };
+    bell.hear(&[with_severity("log-1", json!(null))]).await;
+    bell.hear(&[with_severity("log-2", json!("Medium"))]).await;
+    bell.restart().await;
+    bell.hear(&[with_severity("log-3", json!("Medium")), with_severity("log-4", json!("high"))]).await;
+    bell.hear(&[with_severity("log-5", json!("Medium")), with_severity("log-6", json!("High"))]).await;
+    let subjects: Vec<_> = bell.emails().into_iter().map(|email| email.subject.unwrap()).collect();
+    let expected = ["alert, severity unknown: ", "alert now, Medium: ", "alert now, High: "];
+    assert_eq!(subjects, expected.map(|words| format!("Tracebit {words}backups")));
+    assert_eq!(bell.chats().len(), 6);
+}
+
+#[tokio::test]
+async fn of_many_logs_at_once_the_most_severe_leads() {
+    let bell = Bell::start().await;
+    let mut logs: Vec<_> = (0..600).map(|log| alert_of(&format!("log-{log}"), "alert-1")).collect();
+    for (n, log) in logs.iter_mut().enumerate() {
+        log["severity"] = json!(if n == 300 { "Critical" } else { "Medium" });
+    }
+    bell.hear(&logs).await;
+    let [email] = bell.emails().try_into().unwrap();
+    assert_eq!(email.subject.as_deref(), Some("Tracebit alert, Critical: backups"));
+}
+
+#[tokio::test]
+async fn two_stacks_on_one_bucket_both_notify() {
+    let first = Bell::start().await;
+    let key = first.deliver(&[alert()]).await.remove(0);
+    let body = created(BUCKET, &key);
+    assert_eq!(first.left_of(std::slice::from_ref(&body)).await, [""; 0]);
+    let env = [("ALERT_TOPIC_ARN", OTHER_TOPIC_ARN)];
+    let second = notifier(&first.lake.s3, &first.sns, &first.bus, &env).await;
+    second.invoke_within(&sqs::event(&[body]), DEADLINE).await;
+    assert_eq!(first.emails().len(), 2, "one for each topic");
+}
+
+#[tokio::test]
+async fn only_new_objects_notify() {
+    let bell = Bell::start().await;
+    let key = bell.deliver(&[alert()]).await.remove(0);
+    let put = created(BUCKET, &key);
+    for reason in ["CopyObject", "RestoreObject"] {
+        assert_eq!(bell.left_of(&[put.replace("PutObject", reason)]).await, [""; 0]);
+    }
+    assert!(bell.sns.published().is_empty() && bell.events().is_empty() && bell.markers().is_empty());
+    assert_eq!(bell.left_of(&[put.replace("PutObject", "CompleteMultipartUpload")]).await, [""; 0]);
+    assert_eq!((bell.emails().len(), bell.events().len()), (1, 1));
+}
+
+#[tokio::test]
+async fn imported_history_notifies_nobody() {
+    let bell = Bell::start().await;
+    let key = bell.deliver(&[alert()]).await.remove(0);
+    let record = bell.lake.objects().remove(&key).unwrap();
+    let imported = key.replace(".json", "-imported.json");
+    let credentials = Credentials::new(ACCESS_KEY, SECRET_KEY, None, None, "test");
+    let sdk = aws::load_for(&bell.lake.s3.endpoint(), "us-east-1", SharedCredentialsProvider::new(credentials)).await;
+    let s3 = Client::from_conf(Builder::from(&sdk).force_path_style(true).build());
+    let put = s3.put_object().bucket(BUCKET).key(&imported).body(ByteStream::from(record));
+    put.metadata("quiet", "true").send().await.unwrap();
+    assert_eq!(bell.left_of(&[created(BUCKET, &imported)]).await, [""; 0]);
+    assert!(bell.sns.published().is_empty() && bell.events().is_empty() && bell.markers().is_empty());
 }
 
 #[tokio::test]
@@ -177,7 +284,8 @@ async fn an_alert_makes_five_calls_and_its_later_logs_three() {
         let after = so_far();
         std::array::from_fn::<_, 5, _>(|call| after[call] - before[call])
     };
-    assert_eq!(calls("log-1").await, [1, 1, 1, 1, 1]);
+    // The object, and the list of the alert's markers.
+    assert_eq!(calls("log-1").await, [2, 0, 1, 1, 1]);
     assert_eq!(calls("log-2").await, [1, 0, 0, 1, 1], "the instance remembers that the alert has rung");
 }
 
@@ -195,7 +303,8 @@ async fn ten_thousand_logs_of_a_hundred_alerts_are_a_hundred_e_mails() {
         *threads.entry(chat["metadata"]["threadId"].as_str().unwrap().to_owned()).or_default() += 1;
     }
     assert_eq!(threads.len(), 100);
-    assert!(threads.values().all(|logs| *logs == 100), "{threads:?}");
+    // The first message, ten later ones, and one that says how many more there are.
+    assert!(threads.values().all(|messages| *messages == 12), "{threads:?}");
     assert_eq!((bell.events().len(), bell.markers().len()), (10_000, 100));
 }
 
@@ -269,7 +378,7 @@ async fn a_bad_line_is_named_and_does_not_silence_its_neighbours() {
         assert!(output.contains("line 1 of the object is not a JSON object"), "{output}");
         assert!(!output.contains("private"), "{output}");
     }
-    assert_eq!((bell.emails().len(), bell.events().len()), (1, 4));
+    assert_eq!((bell.emails().len(), bell.events().len()), (1, 1), "the four objects hold the same record");
 }
 
 #[tokio::test]

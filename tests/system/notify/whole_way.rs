@@ -365,7 +365,7 @@ impl Storm {
                 e_mailed.insert(chat["metadata"]["threadId"].as_str().unwrap().to_owned());
             }
         }
-        assert_eq!(rung, rings, "the logs on the topic, and those that must ring");
+        assert!(rung.is_subset(&rings), "only what must notify is on the topic");
         let alerts: BTreeSet<_> = acknowledged.iter().filter(|log| log.rings).map(|log| log.alert_id.clone()).collect();
         assert_eq!(e_mailed, alerts, "the alerts in e-mails, and those that must ring");
     }

@@ -147,11 +147,16 @@ impl TestLake {
 
     /// The peak memory of the function in bytes, or 0 where the system is not Linux.
     pub(crate) fn peak_memory(&self) -> usize {
-        if !cfg!(target_os = "linux") {
-            return 0;
-        }
-        let status = fs::read_to_string(format!("/proc/{}/status", self.function.pid())).unwrap();
-        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-        peak.trim().trim_end_matches(" kB").parse::<usize>().unwrap() * 1024
+        peak_memory(self.function.pid())
     }
+}
+
+/// The most memory that a process had at any time, in bytes. Zero where the system is not Linux.
+pub(crate) fn peak_memory(pid: u32) -> usize {
+    if !cfg!(target_os = "linux") {
+        return 0;
+    }
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    peak.trim().trim_end_matches(" kB").parse::<usize>().unwrap() * 1024
 }

@@ -16,7 +16,7 @@ pub(crate) use drain::{DRAIN_DEADLINE, Drain, lake_with_queue};
 pub(crate) use function::{
     BINARY, BUCKET, DRAIN, NOTIFY, SECRET, lake_env, secrets_manager_env, spill_env, start_function, start_s3,
 };
-pub(crate) use lake::TestLake;
+pub(crate) use lake::{TestLake, peak_memory};
 pub(crate) use output::{invocation_line, metrics, output_since, values};
 pub(crate) use samples::{
     ALERTS, FAILURES, HEALTH_CHECKS, alert, alert_at, alert_with_id, altered_alert, health_check,
