@@ -22,7 +22,7 @@ use tracebit_lake::{
         payload::{decode, elements},
         schema::{Schemas, probe},
     },
-    notify::Preview,
+    notify::{Places, Preview},
 };
 
 use crate::payload::{Delivery, alerts};
@@ -112,7 +112,10 @@ fn notify(bencher: Bencher<'_, '_>, records: usize) {
         "detail": {"bucket": {"name": "lake"}, "object": {"key": object.key, "size": body.len()}},
     });
     let message = message.to_string();
-    let preview = || Preview::of(black_box(&message), black_box(&body), "lake", Some("us-east-1"), &SCHEMAS).unwrap();
+    let preview = || {
+        Preview::of(black_box(&message), black_box(&body), "lake", Some("us-east-1"), Places::default(), &SCHEMAS)
+            .unwrap()
+    };
     assert_eq!(preview().messages.len(), records);
     bencher.counter(ItemsCount::new(records)).bench(preview);
 }

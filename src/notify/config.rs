@@ -25,6 +25,21 @@ pub struct NotifyConfig {
     pub stack: Option<String>,
     /// Whether S3 is addressed path-style.
     pub path_style: bool,
+    /// What a message names.
+    pub places: Places,
+}
+
+/// Places that a message names, so that a person need not look for them. What is not set is left out.
+#[derive(Debug, Clone, Default)]
+pub struct Places {
+    /// `ATHENA_DATABASE`: the database of the lake's tables.
+    pub database: Option<String>,
+    /// `ATHENA_WORKGROUP`: the workgroup for queries.
+    pub workgroup: Option<String>,
+    /// `RUNBOOK_URL`: what to do about an alert.
+    pub runbook: Option<String>,
+    /// `STACK_NAME`.
+    pub stack: Option<String>,
 }
 
 impl NotifyConfig {
@@ -44,6 +59,12 @@ impl NotifyConfig {
         let threshold = vars.optional("NOTIFY_SEVERITY", str::parse);
         let stack = vars.get("STACK_NAME");
         let path_style = vars.path_style();
+        let places = Places {
+            database: vars.optional("ATHENA_DATABASE", athena_name),
+            workgroup: vars.optional("ATHENA_WORKGROUP", athena_name),
+            runbook: vars.optional("RUNBOOK_URL", runbook_url),
+            stack: stack.clone(),
+        };
         match (bucket, topic_arn, vars.finish()) {
             (Some(bucket), Some(topic_arn), Ok(())) => Ok(Self {
                 bucket,
@@ -53,6 +74,7 @@ impl NotifyConfig {
                 threshold: threshold.unwrap_or(DEFAULT_SEVERITY),
                 stack,
                 path_style,
+                places,
             }),
             (.., result) => Err(result.err().unwrap_or_default()),
         }
@@ -74,6 +96,23 @@ fn topic_arn(text: &str) -> Result<String, String> {
         Ok(text.to_owned())
     } else {
         Err("expected the ARN of an SNS topic, arn:…:sns:…".to_owned())
+    }
+}
+
+/// A name that stands in a message as it is, and in SQL between quotation marks.
+fn athena_name(text: &str) -> Result<String, String> {
+    let is_fit = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
+    if (1..=255).contains(&text.len()) && text.bytes().all(is_fit) {
+        Ok(text.to_owned())
+    } else {
+        Err("expected letters, digits, dots, hyphens and underscores".to_owned())
+    }
+}
+
+fn runbook_url(text: &str) -> Result<String, String> {
+    match url::Url::parse(text) {
+        Ok(url) if url.scheme() == "https" && url.has_host() => Ok(url.into()),
+        _ => Err("expected the address of a page, https://…".to_owned()),
     }
 }
 
@@ -118,14 +157,24 @@ mod tests {
             ("ALERT_TOPIC_ARN", "my-topic"),
             ("EVENT_BUS_NAME", "my bus"),
             ("NOTIFY_SEVERITY", "urgent"),
+            ("ATHENA_DATABASE", "my \"lake\""),
+            ("ATHENA_WORKGROUP", "my group"),
+            ("RUNBOOK_URL", "http://my.example/runbook"),
         ])
         .unwrap_err();
-        for name in
-            ["LAKE_BUCKET: not set", "LAKE_PREFIX: ", "ALERT_TOPIC_ARN: ", "EVENT_BUS_NAME: ", "NOTIFY_SEVERITY: "]
-        {
+        for name in [
+            "LAKE_BUCKET: not set",
+            "LAKE_PREFIX: ",
+            "ALERT_TOPIC_ARN: ",
+            "EVENT_BUS_NAME: ",
+            "NOTIFY_SEVERITY: ",
+            "ATHENA_DATABASE: ",
+            "ATHENA_WORKGROUP: ",
+            "RUNBOOK_URL: ",
+        ] {
             assert!(message.contains(name), "{name} in {message}");
         }
-        for value in ["my logs", "my-topic", "my bus", "urgent"] {
+        for value in ["my logs", "my-topic", "my bus", "urgent", "my \"lake", "my group", "my.example"] {
             assert!(!message.contains(value), "{value} in {message}");
         }
         let access_point = ("LAKE_BUCKET", "arn:aws:s3:eu-west-1:123456789012:accesspoint/lake");

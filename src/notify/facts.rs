@@ -6,12 +6,8 @@ use data_encoding::HEXLOWER;
 use sha2::{Digest as _, Sha256};
 use url::Url;
 
-use super::{event::Place, json::Json, text};
-use crate::core::{
-    lake::{FAILURES_TABLE, Table},
-    redacted::Redacted,
-    severity::Severity,
-};
+use super::{event::Place, json::Json, principal::Principal, text};
+use crate::core::{lake::Table, redacted::Redacted, severity::Severity};
 
 /// The log type of alerts.
 pub(super) const ALERT: &str = "Tracebit.Alert";
@@ -22,8 +18,11 @@ const MAX_LINK: usize = 500;
 /// How many labels of a credential are shown.
 const MAX_LABELS: usize = 10;
 
-/// How much of a payload that fits no schema is shown, in characters.
-const EXCERPT: usize = 600;
+/// How much of a payload that fits no schema is kept, in bytes. A message shows less.
+const EXCERPT: usize = 4096;
+
+/// A text that an intruder may have written, if the log has it.
+pub(super) type Text = Option<Redacted<String>>;
 
 /// Something of which people are notified.
 #[derive(Debug)]
@@ -34,16 +33,56 @@ pub(super) struct Alert {
     pub(super) row_id: String,
     /// The severity, if it is one of the five.
     pub(super) severity: Option<Severity>,
-    /// What was touched, in a few words.
-    pub(super) target: Redacted<String>,
-    /// What else is known, by label.
-    pub(super) facts: Vec<(&'static str, Redacted<String>)>,
+    /// What the log says.
+    pub(super) log: Log,
     /// The alert in Tracebit's portal, if the link leads there.
-    pub(super) link: Option<Redacted<String>>,
+    pub(super) link: Text,
     /// What did not fit the schema.
-    pub(super) problem: Option<Redacted<String>>,
-    /// The SQL that finds the alert. It contains nothing of an intruder's.
-    pub(super) query: Redacted<String>,
+    pub(super) problem: Text,
+    /// The beginning of a payload that fits no schema.
+    pub(super) excerpt: Text,
+    /// What finds the record in Athena.
+    pub(super) query: Query,
+}
+
+/// What a log says, as far as a message shows it.
+#[derive(Debug)]
+pub(super) struct Log {
+    pub(super) operation: Text,
+    pub(super) result: Text,
+    pub(super) resource: Text,
+    pub(super) resource_type: Text,
+    pub(super) credential: Option<Credential>,
+    pub(super) principal: Principal,
+    /// The principal as the platform names it.
+    pub(super) principal_id: Text,
+    pub(super) ip: Text,
+    pub(super) client: Text,
+    /// Account, subscription or organisation, and Region.
+    pub(super) account: Text,
+    pub(super) message: Text,
+    /// The severity as sent.
+    pub(super) severity: Text,
+    /// The event time, in UTC.
+    pub(super) time: Text,
+    /// When the lake received it, in UTC.
+    pub(super) received: Text,
+}
+
+/// A planted credential that was used.
+#[derive(Debug)]
+pub(super) struct Credential {
+    pub(super) name: Text,
+    pub(super) kind: Text,
+    /// The labels that say where it was planted.
+    pub(super) planted: Text,
+}
+
+/// The condition that finds a record. It contains nothing of an intruder's.
+#[derive(Debug)]
+pub(super) struct Query {
+    pub(super) table: String,
+    pub(super) condition: Redacted<String>,
 }
 
 /// What kind of thing people are notified of.
@@ -95,21 +134,21 @@ impl Subject {
 
 impl Alert {
     /// The alert of a record of `Tracebit.Alert` in the partition of `day`.
-    pub(super) fn of_log(log: &Json<'_>, row_id: String, day: &str) -> Self {
+    pub(super) fn of_log(log: &Json<'_>, row_id: String, place: Place<'_>) -> Self {
         let id = log.text(&["alert_id"]);
         let condition = match id.as_deref() {
             Some(id) if text::is_token(id) => format!("alert_id = '{id}'"),
             _ => row_condition(&row_id),
         };
         // A later log of the alert may be of a later day.
-        let query = format!("SELECT * FROM tracebit_alert WHERE day >= '{day}' AND {condition} ORDER BY p_event_time");
+        let query = Query::new(place, ">=", &condition);
         let subject = Subject::new(Kind::Log, id.as_deref().unwrap_or(&row_id));
         Self { severity: severity(log), ..Self::new(subject, log, row_id, query) }
     }
 
     /// The alert of a classification failure. `log_type` is what its discriminator names.
-    pub(super) fn of_failure(failure: &Json<'_>, log_type: Option<&str>, row_id: String, day: &str) -> Self {
-        let query = format!("SELECT * FROM {FAILURES_TABLE} WHERE day = '{day}' AND {}", row_condition(&row_id));
+    pub(super) fn of_failure(failure: &Json<'_>, log_type: Option<&str>, row_id: String, place: Place<'_>) -> Self {
+        let query = Query::new(place, "=", &row_condition(&row_id));
         let payload = match failure.text(&["payload_encoding"]).as_deref() {
             Some("base64") => None,
             _ => failure.text(&["payload"]),
@@ -121,10 +160,9 @@ impl Alert {
             Subject::new(Kind::Unreadable, log_type.unwrap_or_default())
         };
         let mut alert = Self::new(subject, &log, row_id, query);
-        let unknown = || "the record does not say".to_owned();
-        alert.problem = Some(Redacted(failure.text(&["error"]).unwrap_or_else(unknown)));
-        let excerpt = payload.map_or_else(|| "(not text)".to_owned(), |payload| text::cut(&payload, EXCERPT));
-        alert.facts.push(("Payload", Redacted(excerpt)));
+        alert.log.received = text_of(failure, &["p_parse_time"]);
+        alert.problem = text_of(failure, &["error"]);
+        alert.excerpt = payload.map(|payload| Redacted(text::head(&payload, EXCERPT).to_owned()));
         alert
     }
 
@@ -136,24 +174,82 @@ impl Alert {
             Table::LogType(_) => return None,
             Table::Failures => Subject::new(Kind::Unreadable, ""),
         };
-        let table = place.table.name();
-        let query = format!("SELECT * FROM {table} WHERE day = '{}' AND {}", place.day, row_condition(&row_id));
-        let problem = format!("its object of {bytes} bytes is too large to be read here");
-        Some(Self { problem: Some(Redacted(problem)), ..Self::new(subject, &Json::default(), row_id, query) })
+        let query = Query::new(place, "=", &row_condition(&row_id));
+        let problem = Redacted(format!("its object of {bytes} bytes is too large to be read here"));
+        Some(Self { problem: Some(problem), ..Self::new(subject, &Json::default(), row_id, query) })
     }
 
-    fn new(subject: Subject, log: &Json<'_>, row_id: String, query: String) -> Self {
+    fn new(subject: Subject, log: &Json<'_>, row_id: String, query: Query) -> Self {
         Self {
             subject,
             row_id,
             severity: None,
-            target: Redacted(target(log)),
-            facts: facts(log),
+            log: Log::of(log),
             link: log.text(&["tracebit_portal_url"]).and_then(|text| portal_link(&text)).map(Redacted),
             problem: None,
-            query: Redacted(query),
+            excerpt: None,
+            query,
         }
     }
+}
+
+impl Query {
+    fn new(place: Place<'_>, days: &str, condition: &str) -> Self {
+        let condition = format!("day {days} '{}' AND {condition}", place.day);
+        Self { table: place.table.name().to_owned(), condition: Redacted(condition) }
+    }
+}
+
+impl Log {
+    fn of(log: &Json<'_>) -> Self {
+        let first = |paths: &[&[&str]]| paths.iter().find_map(|path| text_of(log, path));
+        let joined = |paths: &[&[&str]]| joined(paths.iter().filter_map(|path| log.text(path)));
+        let resources = log.objects(&["event", "resources"], 1);
+        let resource = |member: &str| resources.first().and_then(|resource| text_of(resource, &[member]));
+        Self {
+            operation: text_of(log, &["event", "operation"]),
+            result: text_of(log, &["event", "outcome", "result"]),
+            resource: first(&[&["canary", "name"], &["canary", "provider_id"]]).or_else(|| resource("id")),
+            resource_type: text_of(log, &["canary", "type"]).or_else(|| resource("type")),
+            credential: log.object_at(&["canary_credential"]).map(|credential| Credential::of(&credential)),
+            principal: Principal::of(log),
+            principal_id: first(&[&["principal", "aws", "arn"], &["principal", "id"]]),
+            ip: text_of(log, &["event", "request", "ip"]),
+            client: first(&[&["event", "request", "user_agent", "raw"], &["event", "request", "user_agent", "label"]]),
+            account: joined(&[
+                &["canary", "aws", "account_name"],
+                &["canary", "aws", "account_id"],
+                &["canary", "aws", "region"],
+                &["canary", "azure", "subscription_name"],
+                &["canary", "okta", "domain"],
+            ])
+            .or_else(|| first(&[&["canary", "provider_account_id"], &["principal", "aws", "account_id"]])),
+            message: text_of(log, &["message"]),
+            severity: text_of(log, &["severity"]),
+            time: first(&[&["p_event_time"], &["timestamp"]]),
+            received: text_of(log, &["p_parse_time"]),
+        }
+    }
+}
+
+impl Credential {
+    fn of(credential: &Json<'_>) -> Self {
+        let label = |label: &Json<'_>| Some(format!("{}={}", label.text(&["name"])?, label.text(&["value"])?));
+        Self {
+            name: text_of(credential, &["name"]),
+            kind: text_of(credential, &["type"]),
+            planted: joined(credential.objects(&["labels"], MAX_LABELS).iter().filter_map(label)),
+        }
+    }
+}
+
+fn text_of(json: &Json<'_>, path: &[&str]) -> Text {
+    json.text(path).map(Redacted)
+}
+
+fn joined(values: impl Iterator<Item = String>) -> Text {
+    let values: Vec<_> = values.collect();
+    (!values.is_empty()).then(|| Redacted(values.join(", ")))
 }
 
 /// The severity of a log, if it is one of the five.
@@ -165,67 +261,6 @@ fn row_condition(row_id: &str) -> String {
     // The lake writes hex digits. Other text in its place finds nothing.
     let row_id = if text::is_token(row_id) { row_id } else { "" };
     format!("p_row_id = '{row_id}'")
-}
-
-fn target(log: &Json<'_>) -> String {
-    let canary = [&["canary", "name"][..], &["canary", "provider_id"], &["canary_credential", "name"]];
-    canary.iter().find_map(|path| log.text(path)).unwrap_or_else(|| "a canary".to_owned())
-}
-
-/// Each fact is one or several members of the log, with what stands between them.
-fn facts(log: &Json<'_>) -> Vec<(&'static str, Redacted<String>)> {
-    let joined = |paths: &[&[&str]]| {
-        let values: Vec<_> = paths.iter().filter_map(|path| log.text(path)).collect();
-        (!values.is_empty()).then(|| values.join(", "))
-    };
-    let first = |paths: &[&[&str]]| paths.iter().find_map(|path| log.text(path));
-    let facts = [
-        ("Message", log.text(&["message"])),
-        ("Canary", joined(&[&["canary", "name"], &["canary", "type"]])),
-        (
-            "In",
-            joined(&[
-                &["canary", "aws", "account_name"],
-                &["canary", "aws", "account_id"],
-                &["canary", "aws", "region"],
-                &["canary", "azure", "subscription_name"],
-                &["canary", "okta", "domain"],
-            ])
-            .or_else(|| log.text(&["canary", "provider_account_id"])),
-        ),
-        ("Credential", joined(&[&["canary_credential", "name"], &["canary_credential", "type"]])),
-        ("Planted", labels(log)),
-        (
-            "Who",
-            first(&[
-                &["principal", "aws", "arn"],
-                &["principal", "okta", "alternate_id"],
-                &["principal", "aws", "username"],
-                &["principal", "azure", "app_id"],
-                &["principal", "google_cloud", "federated_identity_subject"],
-                &["principal", "id"],
-            ]),
-        ),
-        ("From", log.text(&["event", "request", "ip"])),
-        ("With", first(&[&["event", "request", "user_agent", "raw"], &["event", "request", "user_agent", "label"]])),
-        ("Action", joined(&[&["event", "operation"], &["event", "outcome", "result"]])),
-        ("When", when(log)),
-        ("Severity", log.text(&["severity"])),
-    ];
-    facts.into_iter().filter_map(|(label, value)| Some((label, Redacted(value?)))).collect()
-}
-
-fn labels(log: &Json<'_>) -> Option<String> {
-    let label = |label: &Json<'_>| Some(format!("{}={}", label.text(&["name"])?, label.text(&["value"])?));
-    let labels: Vec<_> = log.objects(&["canary_credential", "labels"], MAX_LABELS).iter().filter_map(label).collect();
-    (!labels.is_empty()).then(|| labels.join(", "))
-}
-
-fn when(log: &Json<'_>) -> Option<String> {
-    match log.text(&["p_event_time"]) {
-        Some(time) => Some(format!("{time} UTC")),
-        None => log.text(&["timestamp"]),
-    }
 }
 
 /// The link, if it leads to Tracebit and has no character that could end it early.

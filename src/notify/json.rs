@@ -14,13 +14,13 @@ use serde_json::value::RawValue;
 /// The members that are read, at any depth. All others are skipped, so that a record of a million members takes no more
 /// memory than its text.
 #[rustfmt::skip]
-const WANTED: [&str; 44] = [
+const WANTED: [&str; 46] = [
     "account_id", "account_name", "alert_id", "alternate_id", "app_id", "arn", "aws", "azure", "canary",
     "canary_credential", "domain", "error", "event", "federated_identity_subject", "google_cloud", "id", "ip",
-    "label", "labels", "log_type", "message", "name", "okta", "operation", "outcome", "p_event_time", "p_row_id",
-    "payload", "payload_encoding", "principal", "provider_account_id", "provider_id", "raw", "region", "request",
-    "result", "severity", "subscription_name", "timestamp", "tracebit_portal_url", "type", "user_agent", "username",
-    "value",
+    "label", "labels", "log_type", "message", "name", "okta", "operation", "outcome", "p_event_time",
+    "p_parse_time", "p_row_id", "payload", "payload_encoding", "principal", "provider_account_id", "provider_id",
+    "raw", "region", "request", "resources", "result", "severity", "subscription_name", "timestamp",
+    "tracebit_portal_url", "type", "user_agent", "username", "value",
 ];
 
 /// A JSON object, of which the wanted members are kept as text.
@@ -53,6 +53,11 @@ impl<'t> Json<'t> {
             array.deserialize_seq(FirstObjects { objects: &mut objects, max }).ok();
         }
         objects
+    }
+
+    /// The object at the end of this path.
+    pub(super) fn object_at(&self, path: &[&str]) -> Option<Self> {
+        Self::object(self.get(path)?)
     }
 
     fn get(&self, path: &[&str]) -> Option<&'t str> {

@@ -17,8 +17,8 @@
 //! | `publish` | built once at INIT; reads an object and publishes what is in it |
 //! | `event` | which object an SQS message is about |
 //! | `record`, `json` | the lines of an object, and single members of them |
-//! | `facts` | what a record says of an alert |
-//! | `message`, `text` | the words for e-mail, chat and SMS, in which nothing of an intruder's text works |
+//! | `facts`, `principal` | what a record says of an alert, and of who touched the canary |
+//! | `headline`, `message`, `text` | the words for e-mail, chat and SMS, in which nothing of an intruder's text works |
 //! | `markers` | of what people were notified today |
 //! | `flood` | how many later messages of an alert go to chat |
 //! | `put` | events for the bus, each once |
@@ -29,16 +29,18 @@ mod edge;
 mod event;
 mod facts;
 mod flood;
+mod headline;
 mod json;
 mod markers;
 mod message;
 mod preview;
+mod principal;
 mod publish;
 mod put;
 mod record;
 mod text;
 
-pub use config::NotifyConfig;
+pub use config::{NotifyConfig, Places};
 pub use edge::handle;
 pub use message::FirstMessage;
 pub use preview::Preview;
@@ -48,7 +50,7 @@ pub use publish::Notifier;
 mod tests {
     use serde_json::json;
 
-    use super::{event::CreatedObject, markers::Before, message::Writer, record::Records};
+    use super::{Places, event::CreatedObject, markers::Before, message::Writer, record::Records};
     use crate::core::{lake::Prefix, schema::Schemas, severity::Severity};
 
     /// Text that stands in every member below.
@@ -74,7 +76,7 @@ mod tests {
             let shown = [
                 format!("{records:?} {records:#?}"),
                 format!("{alert:?} {alert:#?}"),
-                format!("{:?}", Writer::new(None).first(&alert, Before::Nothing)),
+                format!("{:?}", Writer::new(None, Places::default()).first(&alert, Before::Nothing)),
                 format!("{:?}", records.records[0].entry(&key)),
             ];
             for shown in shown {

@@ -1,7 +1,7 @@
 //! What the notifier would publish of an object, without a service: for the pages that show it, and for benchmarks.
 
 use super::{
-    config,
+    config::{self, Places},
     event::CreatedObject,
     markers::Before,
     message::{FirstMessage, Writer},
@@ -22,13 +22,20 @@ pub struct Preview {
 }
 
 impl Preview {
-    /// What the default configuration, in this Region, publishes of an object. `message` is S3's event about it. `None` if
+    /// What the default configuration publishes in this Region, with these places, of an object. `message` is S3's event about it. `None` if
     /// the notifier would reject that message.
     #[must_use]
-    pub fn of(message: &str, object: &[u8], bucket: &str, region: Option<&str>, schemas: &Schemas) -> Option<Self> {
+    pub fn of(
+        message: &str,
+        object: &[u8],
+        bucket: &str,
+        region: Option<&str>,
+        places: Places,
+        schemas: &Schemas,
+    ) -> Option<Self> {
         let created = CreatedObject::open(message).ok()?;
         let place = created.place(bucket, &Prefix::default(), schemas).ok()?;
-        let writer = Writer::new(region);
+        let writer = Writer::new(region, places);
         let Records { records, .. } = Records::of(object, place);
         let alerts = records.iter().filter_map(|record| record.alert(config::DEFAULT_SEVERITY));
         let messages = alerts.map(|alert| writer.first(&alert, Before::Nothing)).collect();

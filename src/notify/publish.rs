@@ -15,7 +15,7 @@ use super::{
     facts::{Alert, Kind, Subject},
     flood::{Flood, Share},
     markers::{Before, Markers},
-    message::Writer,
+    message::{self, Writer},
     put::Events,
     record::{self, Records},
 };
@@ -152,7 +152,7 @@ impl Notifier {
             flood: Flood::default(),
             topic: Topic::new(sdk, config.topic_arn),
             events: Events::new(Bus::new(sdk, config.bus)),
-            writer: Writer::new(sdk.region().map(AsRef::as_ref)),
+            writer: Writer::new(sdk.region().map(AsRef::as_ref), config.places),
             bucket_name: config.bucket,
             bucket,
             prefix: config.prefix,
@@ -338,7 +338,7 @@ impl Notifier {
         let Share { one_by_one, total } = self.flood.share(any.subject.digest(), new.len(), now);
         let (single, many) = new.split_at(one_by_one.min(new.len()));
         let chat = async |Of { index, item }: &Of<Alert>| {
-            let text = self.writer.chat(item);
+            let text = message::later(item);
             let result = self.topic.publish_with_attribute(text, CHAT_ALONE, deadline).await;
             Of { index: *index, item: result.map(|()| self.markers.done(item)) }
         };
@@ -346,7 +346,7 @@ impl Notifier {
         if let Some(last) = many.last() {
             let result = match total {
                 Some(total) => {
-                    let text = self.writer.many(&last.item, many.len(), total);
+                    let text = message::many(&last.item, many.len(), total);
                     self.topic.publish_with_attribute(text, CHAT_ALONE, deadline).await
                 }
                 None => Ok(()),

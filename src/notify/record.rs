@@ -85,11 +85,11 @@ impl<'t> Record<'t> {
         match self.place.table {
             Table::LogType(schema) if schema.log_type == ALERT => facts::severity(&self.json)
                 .is_none_or(|severity| severity >= threshold)
-                .then(|| Alert::of_log(&self.json, row_id(), self.place.day)),
+                .then(|| Alert::of_log(&self.json, row_id(), self.place)),
             Table::LogType(_) => None,
             Table::Failures => {
                 let log_type = self.json.text(&["log_type"]);
-                Some(Alert::of_failure(&self.json, log_type.as_deref(), row_id(), self.place.day))
+                Some(Alert::of_failure(&self.json, log_type.as_deref(), row_id(), self.place))
             }
         }
     }

@@ -3,25 +3,32 @@
 //! Names of roles, user agents and buckets are an intruder's to choose. No line break, link, mention or mark-up of theirs
 //! may work in a message, because a person under stress trusts it.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, net::IpAddr};
+
+use unicode_properties::{GeneralCategoryGroup, UnicodeGeneralCategory as _};
 
 /// Schemes that mail clients turn into links without `//`.
 const SCHEMES: [&str; 8] = ["http", "https", "mailto", "tel", "sms", "javascript", "data", "file"];
 
 /// One line of plain text, in which nothing is a link. At most `max` characters of the value are shown.
 pub(super) fn plain(value: &str, max: usize) -> String {
-    defang(&one_line(value, max))
+    defang(&shorten(&clean(value), max))
 }
 
 /// The same for Slack's and Teams's mark-up.
 pub(super) fn chat(value: &str, max: usize) -> String {
-    let text = defang(&without_markup(&one_line(value, max)));
+    let text = defang(&without_shortcodes(&without_markup(&shorten(&clean(value), max))));
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
-/// The same in ASCII, for subjects and SMS, and never longer than `max`.
+/// The same in ASCII, for subjects and SMS.
 pub(super) fn ascii(value: &str, max: usize) -> String {
-    plain(value, max).chars().map(|char| if char.is_ascii() { char } else { '?' }).take(max).collect()
+    plain(value, max).chars().map(|char| if char.is_ascii() { char } else { '?' }).collect()
+}
+
+/// The IP address that the value is, which is harmless as it stands.
+pub(super) fn address(value: &str) -> Option<String> {
+    value.trim().parse::<IpAddr>().ok().map(|address| address.to_string())
 }
 
 /// Whether the value is an identifier that is harmless everywhere, in SQL too.
@@ -30,12 +37,23 @@ pub(super) fn is_token(value: &str) -> bool {
     (1..=100).contains(&value.len()) && value.bytes().all(is_safe)
 }
 
-/// The text cut to `max` characters.
-pub(super) fn cut(text: &str, max: usize) -> String {
-    if text.chars().count() <= max {
+/// The beginning of a text, in bytes at most.
+pub(super) fn head(text: &str, bytes: usize) -> &str {
+    text.get(..text.floor_char_boundary(bytes)).unwrap_or(text)
+}
+
+/// The text in at most `max` characters. The middle goes, because the name stands at the end of a long path.
+pub(super) fn shorten(text: &str, max: usize) -> String {
+    // With spaces, so that no client takes it for the dots of a domain.
+    const GAP: &str = " .. ";
+    let length = text.chars().count();
+    if length <= max {
         return text.to_owned();
     }
-    text.chars().take(max.saturating_sub(1)).chain(['…']).collect()
+    let kept = max.saturating_sub(GAP.len());
+    let tail = kept / 2;
+    let start = text.chars().take(kept - tail);
+    start.chain(GAP.chars()).chain(text.chars().skip(length - tail)).collect()
 }
 
 /// The lines as one text of at most `max` characters. A line that has no room is left out with all that follow it, so that
@@ -57,12 +75,36 @@ pub(super) fn joined(lines: &[String], max: usize) -> String {
     text
 }
 
-/// Without line breaks, control characters and characters that are invisible or change the direction of writing.
-fn one_line(value: &str, max: usize) -> String {
-    // The bound keeps a value of megabytes cheap.
-    let bounded = value.chars().filter(|char| !is_hidden(*char)).take(max.saturating_mul(4));
-    let spaced: String = bounded.map(|char| if char.is_control() { ' ' } else { char }).collect();
-    cut(&spaced.split_whitespace().collect::<Vec<_>>().join(" "), max)
+/// One line of letters, digits, punctuation and single spaces. A question mark stands for anything else that can be seen.
+fn clean(value: &str) -> String {
+    // Each end of a value of megabytes is enough.
+    const END: usize = 8 * 1024;
+    let bounded = if value.len() > 2 * END {
+        let start = head(value, END);
+        let end = value.get(value.ceil_char_boundary(value.len() - END)..).unwrap_or_default();
+        format!("{start} {end}")
+    } else {
+        value.to_owned()
+    };
+    let mut text = String::with_capacity(bounded.len());
+    let mut last = ' ';
+    for char in bounded.chars().filter(|char| !is_hidden(*char)) {
+        let shown = match char.general_category_group() {
+            _ if char.is_ascii_graphic() => char,
+            _ if char.is_whitespace() || char.is_control() => ' ',
+            // One mark on a letter is an accent. A stack of them covers the lines around it.
+            GeneralCategoryGroup::Mark if last.is_alphanumeric() => char,
+            GeneralCategoryGroup::Mark => continue,
+            GeneralCategoryGroup::Letter | GeneralCategoryGroup::Number | GeneralCategoryGroup::Punctuation => char,
+            _ => '?',
+        };
+        if shown != ' ' || last != ' ' {
+            text.push(shown);
+        }
+        last = shown;
+    }
+    text.truncate(text.trim_end().len());
+    text
 }
 
 /// Unicode's characters without a width or a direction of their own: format characters, fillers, variation selectors, tags.
@@ -82,6 +124,7 @@ fn is_hidden(char: char) -> bool {
             | 0xfeff
             | 0xffa0
             | 0xfff0..=0xfffb
+            | 0x1_bca0..=0x1_bca3
             | 0x1_d173..=0x1_d17a
             | 0xe_0000..=0xe_0fff
     )
@@ -150,6 +193,32 @@ fn without_markup(text: &str) -> String {
     plain.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
+/// Without what Slack turns into an emoji (`:name:`) or a channel (`#name`).
+fn without_shortcodes(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find([':', '#']) {
+        let (before, from) = rest.split_at(at);
+        let (mark, after) = from.split_at(1);
+        let is_code = after.split_once(':').is_some_and(|(name, _)| is_emoji(name));
+        safe.push_str(before);
+        safe.push_str(match mark {
+            ":" if is_code => "[:]",
+            "#" if after.starts_with(char::is_alphanumeric) => "[#]",
+            mark => mark,
+        });
+        rest = after;
+    }
+    safe + rest
+}
+
+/// Whether Slack could have an emoji of this name. Of digits alone there are two.
+fn is_emoji(name: &str) -> bool {
+    let is_fit = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_+-'".contains(&byte);
+    let is_number = name.bytes().all(|byte| byte.is_ascii_digit()) && !["100", "1234"].contains(&name);
+    !name.is_empty() && name.bytes().all(is_fit) && !is_number
+}
+
 /// The lines of a numbered list.
 pub(super) fn numbered(steps: &[String]) -> String {
     let mut list = String::new();
@@ -191,6 +260,7 @@ mod tests {
     #[test]
     fn line_breaks_and_control_characters_become_spaces() {
         assert_eq!(plain("a\r\nb\u{2028}c\u{85}d\te\0f\u{1b}[31mg  h ", 200), "a b c d e f [31mg h");
+        assert_eq!(plain(&format!("a{}b", " ".repeat(60)), 200), "a b");
     }
 
     #[test]
@@ -207,11 +277,43 @@ mod tests {
     }
 
     #[test]
-    fn lengths_are_bounded() {
+    fn only_letters_digits_and_punctuation_are_shown() {
+        for (value, expected) in [
+            ("Zoë – «Ünïcode» 名前 №7, ok…", "Zoë – «Ünïcode» 名前 ?7, ok…"),
+            ("a\u{2800}\u{2800}b", "a??b"),
+            ("a\u{1bca0}\u{1bca3}b", "ab"),
+            ("e\u{301}\u{302}\u{303}\u{304}x", "e\u{301}x"),
+            ("\u{301}x", "x"),
+            ("a\u{fffe}\u{ffff}b", "a??b"),
+            ("✅ done", "? done"),
+            ("कि", "कि"),
+        ] {
+            assert_eq!(plain(value, 200), expected);
+        }
+    }
+
+    #[test]
+    fn slack_finds_no_emoji_and_no_channel() {
+        for (value, expected) in [
+            (":white_check_mark: fine", "[:]white_check_mark: fine"),
+            ("see #general now", "see [#]general now"),
+            ("arn:aws:s3:::acme-payroll", "arn[:]aws[:]s3:::acme-payroll"),
+            ("12:30:45 # 1", "12:30:45 # 1"),
+            ("AWS::S3::Bucket", "AWS::S3::Bucket"),
+            (":100:", "[:]100:"),
+        ] {
+            assert_eq!(chat(value, 200), expected);
+        }
+    }
+
+    #[test]
+    fn lengths_are_bounded_and_both_ends_stay() {
         assert_eq!(plain(&"x".repeat(1_000_000), 200).chars().count(), 200);
-        assert_eq!(ascii(&"é@".repeat(1_000), 140).len(), 140);
-        assert_eq!(cut("four", 4), "four");
-        assert_eq!(cut("fives", 4), "fiv…");
+        assert_eq!(shorten("four", 4), "four");
+        assert_eq!(shorten("/a/long/path/to/dana", 12), "/a/l .. dana");
+        assert_eq!(plain(&format!("{}/dana", "x".repeat(1_000_000)), 14), "xxxxx .. /dana");
+        let lines = ["one".to_owned(), "two".to_owned(), "three".to_owned()];
+        assert_eq!((joined(&lines, 100), joined(&lines, 10)), ("one\ntwo\nthree".to_owned(), "one\ntwo\n…".to_owned()));
     }
 
     #[test]
@@ -238,7 +340,7 @@ mod tests {
             for markup in ["*", "~", "`", "|", "(", ")", "<", ">"] {
                 prop_assert!(!shown.contains(markup), "{} in {}", markup, shown);
             }
-            let brackets = shown.replace("[@]", "").replace("[.]", "").replace("[:]", "");
+            let brackets = shown.replace("[@]", "").replace("[.]", "").replace("[:]", "").replace("[#]", "");
             prop_assert!(!brackets.contains(['[', ']']), "{}", shown);
         }
     }

@@ -42,6 +42,10 @@ async fn no_line_break_link_mention_or_mark_up_works() {
     tame.hear(&[alert_by("x")]).await;
     hostile.hear(&[alert_by(HOSTILE)]).await;
     assert_eq!(lines(&hostile), lines(&tame));
+    // The brackets that are there are those around the kind of the credential.
+    let brackets =
+        |bell: &Bell| bell.chats()[0]["content"]["description"].as_str().unwrap().matches(['(', ')']).count();
+    assert_eq!(brackets(&hostile), brackets(&tame));
 
     let message = hostile.emails().remove(0);
     let subject = message.subject.clone().unwrap();
@@ -60,7 +64,7 @@ async fn no_line_break_link_mention_or_mark_up_works() {
     for text in [&content["title"], &content["description"], &chat["metadata"]["summary"]] {
         let text = text.as_str().unwrap();
         assert!(!text.contains("://") && !text.contains("evil.example"), "{text}");
-        assert!(!text.contains(['<', '>', '*', '`', '|', '(', ')']), "{text}");
+        assert!(!text.contains(['<', '>', '*', '`', '|']), "{text}");
         assert!(!text.replace("[@]", "").contains('@'), "{text}");
     }
     let thread = chat["metadata"]["threadId"].as_str().unwrap();

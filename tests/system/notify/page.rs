@@ -14,18 +14,36 @@ fn blocks(page: &str) -> Vec<&str> {
     fenced.map(|block| block.split_once('\n').unwrap().1.trim_end()).collect()
 }
 
+/// A text without the time of receipt, which is that of the test.
+fn without_receipt(text: &str) -> String {
+    let lines = text.split('\n').map(|line| line.split(", received ").next().unwrap());
+    lines.collect::<Vec<_>>().join("\n")
+}
+
 #[tokio::test]
 async fn the_page_shows_the_messages_that_are_published() {
     let project = Path::new(env!("CARGO_MANIFEST_DIR"));
     let page = fs::read_to_string(project.join("docs/respond.md")).unwrap();
-    let [email, sms, chat] = blocks(&page).try_into().unwrap();
-    let log = fs::read_to_string(project.join("events/logs/alert-aws.json")).unwrap();
-
-    let bell = Bell::with_env(&[("AWS_REGION", "eu-west-1")]).await;
-    bell.hear(&[serde_json::from_str(&log).unwrap()]).await;
-    let [message] = bell.emails().try_into().unwrap();
-    let subject = message.subject.as_deref().unwrap();
-    assert_eq!(email, format!("Subject: {subject}\n\n{}", message.text("email").trim_end()));
-    assert_eq!(sms, message.text("sms"));
-    assert_eq!(serde_json::from_str::<Value>(chat).unwrap(), bell.chats()[0]);
+    let blocks = blocks(&page);
+    assert_eq!(blocks.len(), 4);
+    for (name, shown) in ["alert-aws", "alert-credential-used"].into_iter().zip(blocks.chunks(2)) {
+        let log = fs::read_to_string(project.join(format!("events/logs/{name}.json"))).unwrap();
+        let bell = Bell::with_env(&[
+            ("AWS_REGION", "eu-west-1"),
+            ("ATHENA_DATABASE", "tracebit_lake"),
+            ("ATHENA_WORKGROUP", "tracebit-lake"),
+            ("STACK_NAME", "tracebit-lake"),
+        ])
+        .await;
+        bell.hear(&[serde_json::from_str(&log).unwrap()]).await;
+        let [message] = bell.emails().try_into().unwrap();
+        let email = format!("Subject: {}\n\n{}", message.subject.as_deref().unwrap(), message.text("email").trim_end());
+        assert_eq!(without_receipt(shown[0]), without_receipt(&email), "{name}");
+        let mut chats = [serde_json::from_str(shown[1]).unwrap(), bell.chats().remove(0)];
+        for chat in &mut chats {
+            let description: &mut Value = &mut chat["content"]["description"];
+            *description = without_receipt(description.as_str().unwrap()).into();
+        }
+        assert_eq!(chats[0], chats[1], "{name}");
+    }
 }

@@ -361,7 +361,7 @@ impl Storm {
             let (log, _) = lake.get(row_id).unwrap_or_else(|| panic!("a message that is not in the lake: {chat}"));
             rung.insert(log.as_str());
             if message.has_no_form() {
-                assert!(message.text("email").contains("Do this first:"), "{message:?}");
+                assert!(message.text("email").contains("\nDo now\n1. "), "{message:?}");
                 e_mailed.insert(chat["metadata"]["threadId"].as_str().unwrap().to_owned());
             }
         }

@@ -1,4 +1,4 @@
-//! The messages of one sample in `docs/respond.md`, as the notifier publishes them.
+//! The messages of two samples in `docs/respond.md`, as the notifier publishes them.
 
 use std::{fs, path::Path};
 
@@ -11,19 +11,20 @@ use tracebit_lake::{
         schema::{Schemas, probe},
         time,
     },
-    notify::Preview,
+    notify::{Places, Preview},
 };
 
 use super::{File, with_block};
 
-/// The log of the page's alert.
-const LOG: &str = "events/logs/alert-aws.json";
+/// The samples of the page, each with the time at which its lake received it.
+const SAMPLES: [(&str, &str); 2] =
+    [("alert-aws", "2026-11-20T03:04:10Z"), ("alert-credential-used", "2026-11-21T03:05:21Z")];
 
 /// Where the page's lake is.
 const REGION: &str = "eu-west-1";
 
 const BLOCK: &str = "
-The picture is a rendering. This is the text of the e-mail of the sample [alert-aws](../<LOG>):
+The e-mail of the sample [<NAME>](../events/logs/<NAME>.json):
 
 ```text
 Subject: <SUBJECT>
@@ -31,33 +32,30 @@ Subject: <SUBJECT>
 <EMAIL>
 ```
 
-SMS gets one line:
-
-```text
-<SMS>
-```
-
-<details><summary>Chat gets a custom notification, which Amazon Q Developer draws as in the picture.</summary>
+<details><summary>The same in chat, as the custom notification that Amazon Q Developer draws.</summary>
 
 ```json
 <CHAT>
 ```
 
 </details>
-
 ";
 
 pub(super) fn files(project: &Path) -> Result<Vec<File>> {
-    let log = fs::read(project.join(LOG)).with_context(|| format!("cannot read {LOG}"))?;
-    let block = block(&log).with_context(|| format!("{LOG} makes no message"))?;
-    Ok(vec![with_block(project, "docs/respond.md", "messages", &block)?])
+    let mut blocks = String::new();
+    for (name, received) in SAMPLES {
+        let path = format!("events/logs/{name}.json");
+        let log = fs::read(project.join(&path)).with_context(|| format!("cannot read {path}"))?;
+        blocks += &block(name, &log, received).with_context(|| format!("{path} makes no message"))?;
+    }
+    blocks.push('\n');
+    Ok(vec![with_block(project, "docs/respond.md", "messages", &blocks)?])
 }
 
-fn block(log: &[u8]) -> Option<String> {
+fn block(name: &str, log: &[u8], received: &str) -> Option<String> {
     let schemas = Schemas::embedded().ok()?;
     let source = Source { id: None, label: "tracebit".to_owned() };
-    // No message shows the time of receipt.
-    let context = ReceiveContext { received: time::parse("2026-11-20T03:04:05Z").ok()?, source: &source };
+    let context = ReceiveContext { received: time::parse(received).ok()?, source: &source };
     let batch = Batch::build(elements(log, probe), &schemas, context);
     let prefix = Prefix::default();
     let object = batch.objects(&prefix).next()?;
@@ -65,17 +63,22 @@ fn block(log: &[u8]) -> Option<String> {
         "source": "aws.s3", "detail-type": "Object Created",
         "detail": {"bucket": {"name": "lake"}, "object": {"key": object.key}},
     });
-    let preview = Preview::of(&created.to_string(), &object.body(), "lake", Some(REGION), &schemas)?;
+    let places = Places {
+        database: Some("tracebit_lake".to_owned()),
+        workgroup: Some("tracebit-lake".to_owned()),
+        runbook: None,
+        stack: Some("tracebit-lake".to_owned()),
+    };
+    let preview = Preview::of(&created.to_string(), &object.body(), "lake", Some(REGION), places, &schemas)?;
     let first = preview.messages.first()?;
     let texts: Value = serde_json::from_str(&first.texts).ok()?;
     let text = |protocol: &str| texts.get(protocol).and_then(Value::as_str);
     let chat: Value = serde_json::from_str(text("default")?).ok()?;
     Some(
         BLOCK
-            .replace("<LOG>", LOG)
+            .replace("<NAME>", name)
             .replace("<SUBJECT>", &first.subject)
             .replace("<EMAIL>", text("email")?.trim_end())
-            .replace("<SMS>", text("sms")?)
             .replace("<CHAT>", &format!("{chat:#}")),
     )
 }
