@@ -8,6 +8,7 @@ use crate::{
         lake::{Prefix, Source},
         rotation::SecretError,
         schema::SchemaError,
+        severity::Severity,
         signature::{Secret, SecretTooShort},
     },
 };
@@ -62,6 +63,8 @@ pub struct Config {
     pub source: Source,
     /// `MAX_PAYLOAD_BYTES`: the limit on a payload after decompression.
     pub max_payload_bytes: usize,
+    /// `NOTIFY_SEVERITY`: the lowest severity of which people are notified, for the metric `AlertsToNotify`.
+    pub threshold: Severity,
     /// `STACK_NAME`: the dimension `Stack` of all metrics.
     pub stack: Option<String>,
     /// Whether S3 is addressed path-style. An endpoint override turns it on, because S3-compatible servers need it.
@@ -109,6 +112,7 @@ impl Config {
         let source_id = vars.get("SOURCE_ID");
         let source_label = vars.get("SOURCE_LABEL");
         let max_payload_bytes = vars.optional("MAX_PAYLOAD_BYTES", positive);
+        let threshold = vars.optional("NOTIFY_SEVERITY", str::parse);
         let stack = vars.get("STACK_NAME");
         let path_style = vars.path_style();
         match (bucket, secret) {
@@ -119,6 +123,7 @@ impl Config {
                 spill_queue_url,
                 source: Source { id: source_id, label: source_label.unwrap_or_else(|| "tracebit".to_owned()) },
                 max_payload_bytes: max_payload_bytes.unwrap_or(DEFAULT_MAX_PAYLOAD_BYTES),
+                threshold: threshold.unwrap_or(Severity::DEFAULT_THRESHOLD),
                 stack,
                 path_style,
             }),
@@ -285,6 +290,7 @@ mod tests {
             ("TRACEBIT_SECRET", "tooshort"),
             ("MAX_PAYLOAD_BYTES", "16MB"),
             ("SPILL_QUEUE_URL", "my-queue"),
+            ("NOTIFY_SEVERITY", "urgent"),
         ])
         .unwrap_err();
         for name in [
@@ -293,10 +299,11 @@ mod tests {
             "TRACEBIT_SECRET: shorter",
             "MAX_PAYLOAD_BYTES: ",
             "SPILL_QUEUE_URL: ",
+            "NOTIFY_SEVERITY: expected one of",
         ] {
             assert!(message.contains(name), "{name} in {message}");
         }
-        for value in ["my logs", "tooshort", "16MB", "my-queue"] {
+        for value in ["my logs", "tooshort", "16MB", "my-queue", "urgent"] {
             assert!(!message.contains(value), "{value} in {message}");
         }
     }

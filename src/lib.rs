@@ -13,5 +13,5 @@ pub mod aws;
 pub mod config;
 pub mod core;
 pub mod ingest;
-mod metrics;
+pub mod metrics;
 pub mod notify;

@@ -14,8 +14,54 @@ use std::{
 
 use serde::Serialize;
 
+use crate::core::schema;
+
 /// The namespace of all metrics.
 const NAMESPACE: &str = "TracebitLake";
+
+/// A metric that the functions write themselves. The rules in the schema files add others.
+#[derive(Debug, Clone, Copy)]
+pub struct Metric {
+    /// The name in CloudWatch.
+    pub name: &'static str,
+    /// The dimension that it has beside the stack, if any.
+    pub dimension: Option<&'static str>,
+    /// What it counts or measures.
+    pub counts: &'static str,
+}
+
+/// Every metric that is not of a schema. This list is the only one: the docs and the tests are made of it, and a line that
+/// writes another name fails its test.
+pub const METRICS: [Metric; 15] = [
+    metric("LogsStored", "logs in new objects").by("LogType"),
+    metric("AlertsToNotify", "logs in the lake of which people must be notified, and classification failures"),
+    metric("Duplicates", "logs that were already in the lake"),
+    metric("ClassificationFailures", "records in `classification_failures`"),
+    metric("UnknownFields", "logs with a field that the schema does not know"),
+    metric("Unauthorized", "requests without a good signature"),
+    metric(
+        "SignatureMismatches",
+        "those of them whose signature is well-formed and made with a different secret or body",
+    ),
+    metric("StaleSecrets", "deliveries verified with a secret that could not be read again"),
+    metric("StoreErrors", "deliveries that were not stored at once: queued, or answered 503"),
+    metric("Spilled", "those of them that were queued"),
+    metric("StoreLatency", "milliseconds to store a payload"),
+    metric("PayloadBytes", "bytes of verified payloads"),
+    metric("AlertsNotified", "records of which people were notified, by e-mail or in chat"),
+    metric("EventsPublished", "events for machines"),
+    metric("NotifyFailures", "messages of the notifier's queue that stay there"),
+];
+
+const fn metric(name: &'static str, counts: &'static str) -> Metric {
+    Metric { name, dimension: None, counts }
+}
+
+impl Metric {
+    const fn by(self, dimension: &'static str) -> Self {
+        Self { dimension: Some(dimension), ..self }
+    }
+}
 
 /// Writes lines to standard output, where CloudWatch picks them up. They leave in one write, because Lambda may freeze the
 /// process after the response.
@@ -95,15 +141,25 @@ impl<'a> Line<'a> {
         }
     }
 
-    /// A member that CloudWatch counts, in this unit.
-    pub(crate) fn metric(mut self, name: &'a str, unit: Option<&'a str>, value: impl Serialize) -> Self {
-        self.metrics.push(Definition { name, unit });
-        self.property(name, value)
+    /// A member that CloudWatch counts, in this unit. The name is one of [`METRICS`].
+    pub(crate) fn metric(self, name: &'a str, unit: Option<&'a str>, value: impl Serialize) -> Self {
+        debug_assert!(METRICS.iter().any(|metric| metric.name == name), "{name} is not in METRICS");
+        self.counted(name, unit, value)
     }
 
-    /// A member that CloudWatch counts.
+    /// The same without a unit.
     pub(crate) fn count(self, name: &'a str, value: impl Serialize) -> Self {
         self.metric(name, None, value)
+    }
+
+    /// What a metric rule of a schema counts.
+    pub(crate) fn count_by_rule(self, rule: &'a schema::Metric, value: u64) -> Self {
+        self.counted(&rule.name, None, value)
+    }
+
+    fn counted(mut self, name: &'a str, unit: Option<&'a str>, value: impl Serialize) -> Self {
+        self.metrics.push(Definition { name, unit });
+        self.property(name, value)
     }
 
     /// The line's text.

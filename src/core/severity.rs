@@ -18,6 +18,9 @@ pub enum Severity {
 }
 
 impl Severity {
+    /// The severity from which people are notified if `NOTIFY_SEVERITY` is not set.
+    pub const DEFAULT_THRESHOLD: Self = Self::Medium;
+
     const ALL: [Self; 5] = [Self::Info, Self::Low, Self::Medium, Self::High, Self::Critical];
 }
 

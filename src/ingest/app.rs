@@ -24,6 +24,7 @@ use crate::{
         payload,
         redacted::Redacted,
         schema::{self, Schemas},
+        severity::Severity,
         signature::{Signature, Verified},
     },
 };
@@ -38,6 +39,7 @@ pub struct App {
     secrets: Secrets,
     bucket: Bucket,
     queue: Option<Queue>,
+    threshold: Severity,
     stack: Option<String>,
 }
 
@@ -72,6 +74,7 @@ impl App {
             secrets,
             bucket,
             queue,
+            threshold: config.threshold,
             stack: config.stack,
         })
     }
@@ -98,6 +101,11 @@ impl App {
     #[must_use]
     pub fn schemas(&self) -> &Schemas {
         &self.schemas
+    }
+
+    /// The lowest severity of which people are notified.
+    pub(super) fn threshold(&self) -> Severity {
+        self.threshold
     }
 
     /// The stack's name, by which metrics of several stacks are kept apart.

@@ -57,7 +57,7 @@ pub async fn handle(app: &App, event: SqsEvent, invocation: &Invocation) -> SqsB
             duration: started.elapsed(),
             ingested: ingested.as_ref().ok(),
         };
-        report::write(&report, app.schemas(), app.stack());
+        report::write(&report, app);
         if error.is_some() {
             response.keep(message.message_id);
         }

@@ -2,11 +2,15 @@
 
 use std::time::{Duration, SystemTime};
 
-use super::outcome::{Ingested, LogTypeReport, Outcome, PayloadReport};
+use super::{
+    app::App,
+    outcome::{Ingested, LogTypeReport, Outcome, PayloadReport},
+};
 use crate::{
     aws::secrets::Refused,
     core::{
-        schema::{Counted, Metric, Schemas, Tally},
+        schema::{Counted, Tally},
+        severity::Severity,
         signature::SignatureError,
     },
     metrics::{self, Line, milliseconds},
@@ -30,30 +34,31 @@ pub(super) struct Report<'a> {
 }
 
 /// Writes the report. A metric with a dimension has a line of its own, before that of the invocation.
-pub(super) fn write(report: &Report<'_>, schemas: &Schemas, stack: Option<&str>) {
-    metrics::write(&lines(report, schemas, stack, SystemTime::now()));
+pub(super) fn write(report: &Report<'_>, app: &App) {
+    metrics::write(&lines(report, app, SystemTime::now()));
 }
 
-fn lines(report: &Report<'_>, schemas: &Schemas, stack: Option<&str>, now: SystemTime) -> Vec<u8> {
+fn lines(report: &Report<'_>, app: &App, now: SystemTime) -> Vec<u8> {
+    let stack = app.stack();
     let payload = report.ingested.and_then(|ingested| ingested.payload.as_ref());
     let mut lines = Vec::new();
     for LogTypeReport { schema, logs, tally } in payload.into_iter().flat_map(|payload| payload.log_types.values()) {
         if *logs > 0 {
             lines.extend(Line::of(stack).by("LogType", &schema.log_type).count("LogsStored", *logs).finish(now));
         }
-        for (Metric { name, counted }, counts) in tally.by_metric(&schema.metrics) {
-            let Counted::By { dimension, values, .. } = counted else { continue };
-            for (value, count) in values.iter().zip(counts).filter(|(_, count)| *count > 0) {
-                lines.extend(Line::of(stack).by(dimension, value).count(name, count).finish(now));
+        for (metric, counts) in tally.by_metric(&schema.metrics) {
+            let Counted::By { dimension, values, .. } = &metric.counted else { continue };
+            for (value, count) in values.iter().zip(counts).filter(|(_, count)| **count > 0) {
+                lines.extend(Line::of(stack).by(dimension, value).count_by_rule(metric, *count).finish(now));
             }
         }
     }
-    lines.extend(invocation_line(report, schemas, Line::of(stack)).finish(now));
+    lines.extend(invocation_line(report, app, Line::of(stack)).finish(now));
     lines
 }
 
 /// The line of the invocation itself, with the metrics that have no dimension.
-fn invocation_line<'s>(report: &Report<'_>, schemas: &'s Schemas, line: Line<'s>) -> Line<'s> {
+fn invocation_line<'s>(report: &Report<'_>, app: &'s App, line: Line<'s>) -> Line<'s> {
     let mut line = line
         .property("RequestId", report.request_id)
         .optional("MessageId", report.message_id)
@@ -75,28 +80,30 @@ fn invocation_line<'s>(report: &Report<'_>, schemas: &'s Schemas, line: Line<'s>
         }
     }
     match payload {
-        Some(payload) => payload_metrics(line, payload, schemas),
+        Some(payload) => payload_metrics(line, payload, app),
         None => line,
     }
 }
 
-fn payload_metrics<'s>(line: Line<'s>, payload: &PayloadReport<'_>, schemas: &'s Schemas) -> Line<'s> {
+fn payload_metrics<'s>(line: Line<'s>, payload: &PayloadReport<'_>, app: &'s App) -> Line<'s> {
     let mut line = line
         .metric("PayloadBytes", Some("Bytes"), payload.body_bytes)
         .property("Stored", payload.stored)
         .count("Duplicates", payload.duplicates)
         .count("ClassificationFailures", payload.failures)
+        // Zero too, so that the alarm's metric always has data.
+        .count("AlertsToNotify", payload.failures as u64 + alerts_to_notify(payload, app.threshold()))
         .count("UnknownFields", payload.log_types.values().map(|report| report.tally.unknown_fields).sum::<u64>())
         .count("StaleSecrets", u64::from(payload.has_stale_secret))
         // The notifier counts events. The zero gives the metric data if the notifier never ran, so that the alarm which
         // compares it with the alerts in the lake can see that.
         .count("EventsPublished", 0_u64);
-    for schema in schemas.iter() {
+    for schema in app.schemas().iter() {
         let empty = Tally::default();
         let tally = payload.log_types.get(schema.log_type.as_str()).map_or(&empty, |report| &report.tally);
-        for (Metric { name, counted }, counts) in tally.by_metric(&schema.metrics) {
-            if !matches!(counted, Counted::By { .. }) {
-                line = line.count(name, counts.iter().sum::<u64>());
+        for (metric, counts) in tally.by_metric(&schema.metrics) {
+            if !matches!(metric.counted, Counted::By { .. }) {
+                line = line.count_by_rule(metric, counts.iter().sum());
             }
         }
     }
@@ -104,4 +111,25 @@ fn payload_metrics<'s>(line: Line<'s>, payload: &PayloadReport<'_>, schemas: &'s
         .metric("StoreLatency", Some("Milliseconds"), milliseconds(payload.store_latency))
         .property("Keys", &payload.keys);
     if payload.more_keys > 0 { line.property("MoreKeys", payload.more_keys) } else { line }
+}
+
+/// How many logs that are in the lake have at least this severity, or one that nobody knows. A rule of their schema counts
+/// them by severity.
+fn alerts_to_notify(payload: &PayloadReport<'_>, threshold: Severity) -> u64 {
+    let mut alerts = 0;
+    for LogTypeReport { schema, tally, .. } in payload.log_types.values() {
+        for (metric, counts) in tally.by_metric(&schema.metrics) {
+            let Counted::By { dimension, values, .. } = &metric.counted else { continue };
+            let is_below = |value: &str| value.parse().is_ok_and(|known: Severity| known < threshold);
+            if dimension == "Severity" {
+                alerts += values
+                    .iter()
+                    .zip(counts)
+                    .filter(|(value, _)| !is_below(value))
+                    .map(|(_, count)| count)
+                    .sum::<u64>();
+            }
+        }
+    }
+    alerts
 }

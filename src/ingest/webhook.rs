@@ -56,7 +56,7 @@ pub async fn handle(app: &App, event: HttpEvent, invocation: &Invocation) -> Api
         duration: started.elapsed(),
         ingested: ingested.as_ref(),
     };
-    report::write(&report, app.schemas(), app.stack());
+    report::write(&report, app);
     respond(ingested.as_ref())
 }
 

@@ -5,9 +5,6 @@ use crate::{
     core::{lake::Prefix, severity::Severity},
 };
 
-/// The severity from which people are notified if `NOTIFY_SEVERITY` is not set.
-pub(super) const DEFAULT_SEVERITY: Severity = Severity::Medium;
-
 /// The configuration, checked.
 #[derive(Debug, Clone)]
 pub struct NotifyConfig {
@@ -71,7 +68,7 @@ impl NotifyConfig {
                 prefix,
                 topic_arn,
                 bus: bus.unwrap_or_else(|| "default".to_owned()),
-                threshold: threshold.unwrap_or(DEFAULT_SEVERITY),
+                threshold: threshold.unwrap_or(Severity::DEFAULT_THRESHOLD),
                 stack,
                 path_style,
                 places,

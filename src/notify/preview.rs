@@ -1,7 +1,7 @@
 //! What the notifier would publish of an object, without a service: for the pages that show it, and for benchmarks.
 
 use super::{
-    config::{self, Places},
+    config::Places,
     event::CreatedObject,
     markers::Before,
     message::{FirstMessage, Writer},
@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     aws::eventbridge,
-    core::{lake::Prefix, redacted::Redacted, schema::Schemas},
+    core::{lake::Prefix, redacted::Redacted, schema::Schemas, severity::Severity},
 };
 
 /// Everything that is published of an object of whose alerts nobody was notified on this day.
@@ -37,7 +37,7 @@ impl Preview {
         let place = created.place(bucket, &Prefix::default(), schemas).ok()?;
         let writer = Writer::new(region, places);
         let Records { records, .. } = Records::of(object, place);
-        let alerts = records.iter().filter_map(|record| record.alert(config::DEFAULT_SEVERITY));
+        let alerts = records.iter().filter_map(|record| record.alert(Severity::DEFAULT_THRESHOLD));
         let messages = alerts.map(|alert| writer.first(&alert, Before::Nothing)).collect();
         let entries = records.iter().map(|record| record.entry(&created.key)).collect();
         let calls = eventbridge::calls(entries, |entry| entry).into_iter();

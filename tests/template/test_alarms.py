@@ -26,6 +26,7 @@ def every(minutes, value, start=0, end=3 * DAY):
 
 # Alarms that one datum of one metric sets off: the metric, and a value that is not enough.
 AT_ONCE = [
+    ("alert", ("AlertsToNotify",), 1, 0),
     ("unhealthy-health-check", ("UnhealthyHealthChecks",), 1, 0),
     ("signature-mismatch", ("SignatureMismatches",), 1, 0),
     ("stale-secret", ("StaleSecrets",), 1, 0),
@@ -76,29 +77,8 @@ def test_one_datum_rings_at_an_http_api(alarm, metric, enough, not_enough):
     assert in_alarm(alarms(FrontDoor="HttpApi")[alarm], {metric: {300: enough}}, 303)
 
 
-@pytest.mark.parametrize(
-    ("lowest", "ringing"),
-    [
-        ("Info", ["Info", "Low", "Medium", "High", "Critical", "Other"]),
-        ("Low", ["Low", "Medium", "High", "Critical", "Other"]),
-        ("Medium", ["Medium", "High", "Critical", "Other"]),
-        ("High", ["High", "Critical", "Other"]),
-        ("Critical", ["Critical", "Other"]),
-    ],
-)
-def test_an_alert_rings_from_its_severity_up_and_an_unknown_one_always(lowest, ringing):
-    severities = ["Info", "Low", "Medium", "High", "Critical", "Other"]
-    rang = [
-        severity
-        for severity in severities
-        if rings("alert", {("AlertsStored", severity): {60: 1}}, 90, NotifySeverity=lowest) == [60]
-    ]
-    assert rang == ringing
-    assert rings("alert", {("AlertsStored", severity): {60: 0} for severity in severities}, 90) == []
-
-
-def test_two_alerts_of_different_days_ring_twice():
-    assert rings("alert", {("AlertsStored", "High"): {60: 1, 60 + DAY: 2}}) == [60, 60 + DAY]
+def test_two_alerts_of_different_days_set_off_the_alarm_twice():
+    assert rings("alert", {("AlertsToNotify",): every(10, 0) | {60: 1, 60 + DAY: 2}}) == [60, 60 + DAY]
 
 
 def test_silence_rings_when_it_says():
@@ -176,5 +156,5 @@ def test_the_watchdog_is_quiet_where_nothing_new_was_stored():
 
 def test_every_alarm_was_set_off_above():
     tested = {alarm for alarm, *_ in AT_ONCE}
-    tested |= {"alert", "health-checks-silent", "spill-queue-age", "notify-queue-age", "bell-silent"}
+    tested |= {"health-checks-silent", "spill-queue-age", "notify-queue-age", "bell-silent"}
     assert tested == alarms().keys()

@@ -301,44 +301,6 @@ def test_an_empty_lake_answers_every_query(tmp_path, query):
     assert len(rows) == (1 if query == "health-checks-missing" else 0)
 
 
-# ------------------------------------------------------------------------------------------------------ docs/query.md
-
-
-def documented(folder):
-    """The queries for DuckDB of docs/query.md, on the records below `folder`."""
-    page = (pathlib.Path(__file__).parents[2] / "docs" / "query.md").read_text()
-    blocks = [block for block in re.findall(r"```sql\n(.*?)```", page, re.DOTALL) if "read_json(" in block]
-    return [block.replace("s3://LAKE_BUCKET", str(folder)) for block in blocks]
-
-
-def messages(query):
-    return [row[-1] for row in duckdb.sql(query).fetchall()]
-
-
-def test_the_documented_queries_for_duckdb_filter_by_day_and_by_hour(tmp_path):
-    times = ["2026-03-04 23:59:59", "2026-03-08 22:59:59", "2026-03-08 23:00:00", "2026-03-09 01:59:59"]
-    times += ["2026-03-09 02:00:00", "2026-03-11 23:59:59", "2026-03-12 00:00:00"]
-    for row, time in enumerate(map(datetime.datetime.fromisoformat, times)):
-        file(tmp_path, "tracebit_alert", time, alert(row, time, "A"))
-    days, incident = documented(tmp_path)
-    assert messages(days) == [f"message {row}" for row in (1, 2, 3, 4, 5)]
-    assert messages(incident) == ["message 2", "message 3"]
-
-
-def test_duckdb_differs_from_athena_as_documented(tmp_path):
-    time = datetime.datetime(2026, 3, 8, 23)
-    file(tmp_path, "tracebit_alert", time, alert(1, time, "A", severity=1.5))
-    source = f"read_json('{tmp_path}/tracebit_alert/**/*.json', hive_partitioning = true"
-    rows = duckdb.sql(f"SELECT day, severity, unknown_to_the_schema.kept FROM {source})").fetchall()
-    assert rows == [(datetime.date(2026, 3, 8), 1.5, True)]
-
-    file(tmp_path, "tracebit_alert", time, alert(2, time, "A", message="\ud83d"))
-    with pytest.raises(duckdb.Error, match="surrogate"):
-        duckdb.sql(f"SELECT message FROM {source})").fetchall()
-    rows = duckdb.sql(f"SELECT message FROM {source}, format = 'newline_delimited', ignore_errors = true)").fetchall()
-    assert ("message 1",) in rows
-
-
 # ----------------------------------------------------------------------------------------- records that were delivered
 
 LAKE = pathlib.Path(os.environ["LAKE"]) if os.environ.get("LAKE") else None

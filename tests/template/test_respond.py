@@ -216,21 +216,51 @@ def sparse():
         bare[name] = None
     bare["discriminator"] = {"type": "tracebit_alert_log"}
     yield bare
-    for row, severity in enumerate(["Info", "Low", "Medium", "High", "Critical", "Severe"], 91):
+    for row, severity in enumerate(["Info", "low", "Medium", "HIGH", "Critical", "Severe"], 91):
         yield alert(row, SEEN, severity, severity)
+
+
+# What CloudTrail and other platforms write as the source, with the indicators of it and the endpoint that it must become.
+SOURCES = {
+    "203.0.113.57": (["203.0.113.57"], {"ip": "203.0.113.57"}),
+    "2001:DB8::1": (["2001:db8::1"], {"ip": "2001:DB8::1"}),
+    "AWS Internal": ([], {}),
+    "cloudformation.amazonaws.com": ([], {"hostname": "cloudformation.amazonaws.com"}),
+    "198.51.100.7:443": ([], {}),
+    "198.51.100.7, 10.0.0.1": ([], {}),
+    "unknown": ([], {}),
+    "": ([], None),
+}
+
+
+def sources():
+    for row, (source, (addresses, _)) in enumerate(SOURCES.items(), 200):
+        yield alert(row, SEEN, f"from {source}") | {
+            "event": {"request": {"ip": source}},
+            "p_any_ip_addresses": addresses or None,
+        }
+
+
+def test_a_source_is_an_address_or_a_host_where_it_is_one(found):
+    for source, (_, expected) in SOURCES.items():
+        evidences = found[f"from {source}"]["evidences"]
+        if expected is None:
+            assert evidences == [] or "src_endpoint" not in evidences[0], source
+        else:
+            assert evidences[0]["src_endpoint"] == expected | {"name": source}
 
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):
     folder = tmp_path_factory.mktemp("ocsf")
-    for record in [*samples(), *sparse()]:
+    for record in [*samples(), *sparse(), *sources()]:
         file(folder, "tracebit_alert", SEEN, record)
     return {finding["finding_info"]["uid"]: finding for finding in findings(lake(folder))}
 
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_every_finding_is_valid(found, version):
-    assert len(found) == 12
+    assert len(found) == 12 + len(SOURCES)
     assert {uid: errors(finding, version) for uid, finding in found.items() if errors(finding, version)} == {}
 
 
@@ -260,7 +290,7 @@ def test_a_finding_says_what_the_record_says(found):
     assert finding["evidences"] == [
         {
             "actor": {"user": {"uid": "DataEngineer/dana@acme.example", "name": "DataEngineer"}},
-            "src_endpoint": {"ip": "203.0.113.57"},
+            "src_endpoint": {"ip": "203.0.113.57", "name": "203.0.113.57"},
             "api": {"operation": "GetObject"},
         }
     ]
@@ -273,8 +303,8 @@ def test_a_finding_says_what_the_record_says(found):
         ("p_any_trace_ids", "Event ID", used["event"]["id"]),
         ("canary_credential.aws.access_key_id", "AWS access key", access_key(used)),
     ]
-    severities = {uid: found[uid]["severity_id"] for uid in ("bare", "Info", "Low", "High", "Critical", "Severe")}
-    assert severities == {"bare": 0, "Info": 1, "Low": 2, "High": 4, "Critical": 5, "Severe": 99}
+    severities = {uid: found[uid]["severity_id"] for uid in ("bare", "Info", "low", "HIGH", "Critical", "Severe")}
+    assert severities == {"bare": 0, "Info": 1, "low": 2, "HIGH": 4, "Critical": 5, "Severe": 99}
 
 
 def of_traces(finding):
@@ -282,22 +312,13 @@ def of_traces(finding):
     return [(each["name"], each["type"], each["value"]) for each in traces]
 
 
-def test_the_three_lists_of_the_views_columns_agree():
+def test_the_view_has_the_columns_that_it_selects():
     assert (VIEW["TableType"], VIEW["Parameters"]["presto_view"]) == ("VIRTUAL_VIEW", "true")
     # Athena's engine takes a description for the comment, and then it sees no view.
     assert VIEW["Parameters"]["comment"] == "Presto View" and "Description" not in VIEW
     assert (view()["catalog"], view()["schema"]) == ("awsdatacatalog", "some_database")
     selected = [each.alias_or_name for each in sqlglot.parse_one(view()["originalSql"], read="athena").expressions]
     assert selected == [column["name"] for column in view()["columns"]]
-    as_hive = [(column["name"], hive(column["type"])) for column in view()["columns"]]
-    assert as_hive == [(column["Name"], column["Type"]) for column in VIEW["StorageDescriptor"]["Columns"]]
-
-
-def hive(trino_type):
-    """`array(row(id varchar))` as `array<struct<id:string>>`."""
-    names = {"varchar": "string", "integer": "int", "row": "struct"}
-    text = re.sub(r"\b(varchar|integer|row)\b(?! \w)", lambda match: names[match[1]], trino_type)
-    return text.replace(", ", ",").replace(" ", ":").replace("(", "<").replace(")", ">")
 
 
 @with_lake

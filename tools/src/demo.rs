@@ -47,6 +47,10 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
         let record: Value = serde_json::from_slice(first)?;
         println!("\nThe first record of {}, printed wide:\n\n{record:#}\n", Path::new(key).display());
     }
+    println!(
+        "Query it in DuckDB: SET VARIABLE lake = '{}/'; .read queries/duckdb.sql",
+        s3.folder().join(local::BUCKET).display()
+    );
     println!("Run it again: the same logs are duplicates.");
     Ok(())
 }

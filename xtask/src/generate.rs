@@ -1,24 +1,31 @@
 //! `generate`: writes what follows from the schemas, from the list of samples, and from the notifier.
 
 mod columns;
+mod duckdb;
 mod events;
 mod messages;
+mod metrics;
+mod queries;
+mod views;
 
 use std::{
+    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
 };
 
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, ValueEnum};
-use comfy_table::{Table, presets::NOTHING};
+use serde_json::Value;
+use tracebit_lake::core::schema::Schemas;
 
 use crate::project;
 
 /// Write what follows from schemas/, from events/samples.yml and from the notifier
 ///
 /// `events` are the signed events in events/ and the table in events/README.md. `columns` are the Glue tables in
-/// template.yaml and the reference in docs/query.md. `messages` are those in docs/respond.md. A file that has other text
+/// template.yaml, the reference in docs/query.md and queries/duckdb.sql. `queries` and `views` are those of queries/ and views/ in
+/// template.yaml and docs/query.md. `metrics` are those in docs/operate.md. `messages` are those in docs/respond.md. A file that has other text
 /// keeps it: only the blocks between a line with `begin` and one with `end` are written.
 #[derive(Args)]
 pub(crate) struct Options {
@@ -36,54 +43,101 @@ pub(crate) struct Options {
 enum What {
     Events,
     Columns,
+    Queries,
+    Views,
+    Metrics,
     Messages,
 }
 
-/// A file as it should be, named from the project's folder.
+/// A file, or a part of one, as it should be. The path is named from the project's folder.
 struct File {
     path: String,
+    /// The name of the block that has this text; the whole file if there is none.
+    block: Option<&'static str>,
     text: String,
+}
+
+impl File {
+    fn whole(path: impl Into<String>, text: String) -> Self {
+        Self { path: path.into(), block: None, text }
+    }
+
+    /// The part of a file between a line that says `begin NAME` and one that says `end NAME`.
+    fn block(path: impl Into<String>, name: &'static str, text: String) -> Self {
+        Self { path: path.into(), block: Some(name), text }
+    }
+
+    /// The whole file, of which `before` is what it was.
+    fn over(self, before: impl FnOnce() -> Result<String>) -> Result<String> {
+        match self.block {
+            Some(name) => with_block(&self.path, &before()?, name, &self.text),
+            None => Ok(self.text),
+        }
+    }
 }
 
 /// Makes files from what the project's folder holds.
 type Maker = fn(&Path) -> Result<Vec<File>>;
 
 pub(crate) fn run(options: &Options) -> Result<()> {
-    let mut files = Vec::new();
-    let makers: [(What, Maker); 3] =
-        [(What::Events, events::files), (What::Columns, columns::files), (What::Messages, messages::files)];
-    for (what, make) in makers {
-        if options.what.is_none_or(|wanted| wanted == what) {
-            files.extend(make(&options.project)?);
+    let makers: [(What, Maker); 7] = [
+        (What::Events, events::files),
+        (What::Columns, columns::files),
+        (What::Columns, duckdb::files),
+        (What::Queries, queries::files),
+        (What::Views, views::files),
+        (What::Metrics, metrics::files),
+        (What::Messages, messages::files),
+    ];
+    // A file that has several blocks is written once.
+    let mut files: BTreeMap<String, String> = BTreeMap::new();
+    for (_, make) in makers.iter().filter(|(what, _)| options.what.is_none_or(|wanted| wanted == *what)) {
+        for file in make(&options.project)? {
+            let path = file.path.clone();
+            let text = file.over(|| files.get(&path).cloned().map_or_else(|| read(&options.project, &path), Ok))?;
+            files.insert(path, text);
         }
     }
-    let outdated: Vec<_> =
-        files.iter().filter(|file| read(&options.project, &file.path).ok().as_ref() != Some(&file.text)).collect();
+    let is_outdated = |path: &str, text: &String| read(&options.project, path).ok().as_ref() != Some(text);
+    let outdated: Vec<_> = files.iter().filter(|(path, text)| is_outdated(path, text)).collect();
+    if outdated.is_empty() {
+        println!("{} files are up to date", files.len());
+    }
     if options.check && !outdated.is_empty() {
-        let paths = outdated.iter().map(|file| file.path.as_str()).collect::<Vec<_>>().join(", ");
+        let paths = outdated.iter().map(|(path, _)| path.as_str()).collect::<Vec<_>>().join(", ");
         bail!("out of date: {paths}; run `cargo xtask generate`");
     }
-    for file in &outdated {
-        fs::write(options.project.join(&file.path), &file.text)
-            .with_context(|| format!("cannot write {}", file.path))?;
+    for (path, text) in outdated {
+        fs::write(options.project.join(path), text).with_context(|| format!("cannot write {path}"))?;
+        println!("{path} is written");
     }
-    let mut table = Table::new();
-    table.load_preset(NOTHING);
-    for file in &files {
-        let is_outdated = outdated.iter().any(|other| other.path == file.path);
-        table.add_row([file.path.as_str(), if is_outdated { "written" } else { "up to date" }]);
-    }
-    println!("{table}");
     Ok(())
+}
+
+/// The schemas in the project's folder, as the functions will have them after their next build.
+fn schemas(project: &Path) -> Result<Schemas> {
+    let folder = project.join("schemas");
+    let mut files = Vec::new();
+    for entry in fs::read_dir(&folder).context("cannot read schemas/")? {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if path.extension().is_some_and(|ending| ending == "yml") {
+            let schema: Value =
+                serde_saphyr::from_str(&fs::read_to_string(&path)?).with_context(|| format!("schemas/{name}"))?;
+            files.push((name, schema.to_string()));
+        }
+    }
+    files.sort();
+    let files: Vec<_> = files.iter().map(|(name, json)| (name.as_str(), json.as_str())).collect();
+    Ok(Schemas::load(&files)?)
 }
 
 fn read(project: &Path, path: &str) -> Result<String> {
     fs::read_to_string(project.join(path)).with_context(|| format!("cannot read {path}"))
 }
 
-/// The file with another block between the line that says `begin NAME` and the one that says `end NAME`.
-fn with_block(project: &Path, path: &str, name: &str, block: &str) -> Result<File> {
-    let text = read(project, path)?;
+/// The text with another block between the line that says `begin NAME` and the one that says `end NAME`.
+fn with_block(path: &str, text: &str, name: &str, block: &str) -> Result<String> {
     let lines: Vec<&str> = text.split_inclusive('\n').collect();
     let find = |marker: String| {
         lines.iter().position(|line| is_marker(line, &marker)).with_context(|| {
@@ -94,7 +148,7 @@ fn with_block(project: &Path, path: &str, name: &str, block: &str) -> Result<Fil
     let (Some(before), Some(after)) = (lines.get(..=begin), lines.get(end.max(begin + 1)..)) else {
         bail!("{path}: nothing follows `begin {name}`");
     };
-    Ok(File { path: path.to_owned(), text: before.concat() + block + &after.concat() })
+    Ok(before.concat() + block + &after.concat())
 }
 
 /// Whether a line is a comment of YAML or HTML that begins with these words.

@@ -36,7 +36,7 @@ fn stderr(output: &Output) -> String {
 /// A copy of what `generate` reads and writes.
 fn copy() -> tempfile::TempDir {
     let copy = tempfile::tempdir().unwrap();
-    for folder in ["docs", "events", "events/logs"] {
+    for folder in ["docs", "events", "events/logs", "queries", "schemas", "views"] {
         fs::create_dir(copy.path().join(folder)).unwrap();
         for entry in fs::read_dir(project().join(folder)).unwrap() {
             let path = entry.unwrap().path();
@@ -75,6 +75,52 @@ fn a_block_that_is_out_of_date_is_written_anew_and_the_rest_kept() {
     assert!(generate(&["--project", folder]).status.success());
     assert_eq!(fs::read_to_string(&path).unwrap(), file("template.yaml") + "# a last line\n");
     assert_eq!(fs::read_to_string(copy.path().join("events/gzip.json")).unwrap(), file("events/gzip.json"));
+}
+
+/// What `generate` makes of a copy of the project with these files: the template, and the pages on queries and metrics.
+fn generated_with(files: &[(&str, &str)]) -> [String; 4] {
+    let copy = copy();
+    for (path, text) in files {
+        fs::write(copy.path().join(path), text).unwrap();
+    }
+    let output = generate(&["--project", copy.path().to_str().unwrap()]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    ["template.yaml", "docs/query.md", "docs/operate.md", "queries/duckdb.sql"]
+        .map(|path| fs::read_to_string(copy.path().join(path)).unwrap())
+}
+
+#[test]
+fn a_saved_query_is_one_file() {
+    let sql = "-- How many logs each canary has\n--\n-- Of all days.\nSELECT canary.name, count(*) FROM tracebit_alert";
+    let [template, page, ..] = generated_with(&[("queries/logs-by-canary.sql", sql)]);
+    assert!(page.contains("| `logs-by-canary` | How many logs each canary has |\n"));
+    let resource = "\n  LogsByCanaryQuery:\n    Type: AWS::Athena::NamedQuery\n    Properties:\n      Name: logs-by-canary\n      \
+                    Description: How many logs each canary has\n";
+    assert!(template.contains(resource));
+    assert!(template.contains("\n        SELECT canary.name, count(*) FROM tracebit_alert\n"));
+}
+
+#[test]
+fn a_column_of_a_view_stands_once() {
+    let view = file("views/ocsf.sql").replace("\nFROM ", ",\n  p_row_id AS own_id -- varchar: Its identity\nFROM ");
+    let [template, ..] = generated_with(&[("views/ocsf.sql", &view)]);
+    assert!(template.contains("\n                    p_row_id AS own_id\n"));
+    assert!(template.contains(r#"{"name":"own_id","type":"varchar"}"#));
+    assert!(template.contains("- Name: own_id\n              Type: string\n              Comment: Its identity\n"));
+}
+
+#[test]
+fn a_log_type_with_a_metric_is_one_schema() {
+    let schema = "schema: Tracebit.Deployment\ndescription: A canary was deployed.\nversion: 1\nfields:\n  \
+        - {name: discriminator, type: object, required: true, description: Kind, fields: [{name: type, type: string, required: \
+        true, description: Kind, validate: {allow: [canary_deployed]}}]}\n  \
+        - {name: at, type: timestamp, required: true, description: When, timeFormats: [rfc3339], isEventTime: true}\n\
+        metrics:\n  - {name: Deployments, description: canaries that were deployed}\n";
+    let [template, query, operate, duckdb] = generated_with(&[("schemas/tracebit_deployment.yml", schema)]);
+    assert!(template.contains("\n  TracebitDeploymentTable:\n"));
+    assert!(query.contains("\n### tracebit_deployment\n\nA canary was deployed."));
+    assert!(operate.contains("| `Deployments` |  | canaries that were deployed |\n"));
+    assert!(duckdb.contains("CREATE OR REPLACE VIEW tracebit_deployment AS"));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 //! One log becomes one object, named after the log itself, so a log is one row however it is delivered. Only if a payload
 //! holds more than [`RECORDS_PER_OBJECT`] records of one table and hour do they share objects.
 //!
-//! Records are kept in parts until their object is stored, so that a payload of many small logs does not take several
+//! Records are kept in contents until their object is stored, so that a payload of many small logs does not take several
 //! times its size in memory.
 
 use std::{borrow::Cow, ops::Range};
@@ -18,7 +18,7 @@ use crate::core::{
     payload::Elements,
     redacted::Redacted,
     row_id::RowId,
-    schema::{Log, Schemas, Slots, Tally, replace_lone_surrogates},
+    schema::{Log, LogCounts, Schemas, Tally, replace_lone_surrogates},
 };
 
 /// How many records of one payload, table and hour get an object each. If there are more, each object holds this many.
@@ -44,17 +44,17 @@ struct Record<'s, 't> {
     partition: Partition,
     time: DateTime<Utc>,
     id: RowId,
-    parts: Parts<'s, 't>,
+    contents: Contents<'s, 't>,
 }
 
 #[derive(Debug)]
-enum Parts<'s, 't> {
+enum Contents<'s, 't> {
     Log {
         /// The log as it was sent, but for lone surrogates.
         text: Redacted<Cow<'t, [u8]>>,
         /// What the lake adds to it.
         standard_fields: Redacted<Box<[u8]>>,
-        slots: Slots,
+        counts: LogCounts,
     },
     Failure {
         failure: Box<Failure<'s, 't>>,
@@ -117,9 +117,9 @@ impl<'s, 't> Batch<'s, 't> {
 
     /// The violations of what fits no schema, each with the number of elements that have it.
     pub fn failures(&self) -> impl Iterator<Item = (&str, usize)> {
-        self.records.iter().filter_map(|record| match &record.parts {
-            Parts::Failure { failure, count } => Some((failure.error.as_str(), *count)),
-            Parts::Log { .. } => None,
+        self.records.iter().filter_map(|record| match &record.contents {
+            Contents::Failure { failure, count } => Some((failure.error.as_str(), *count)),
+            Contents::Log { .. } => None,
         })
     }
 
@@ -163,9 +163,9 @@ impl Object<'_, '_, '_> {
     pub fn body(&self) -> Vec<u8> {
         let mut lines = Vec::new();
         for record in self.records {
-            match &record.parts {
-                Parts::Log { text, standard_fields, .. } => push_log(&mut lines, text, standard_fields),
-                Parts::Failure { failure, .. } => push_failure(&mut lines, failure, record.id, self.context),
+            match &record.contents {
+                Contents::Log { text, standard_fields, .. } => push_log(&mut lines, text, standard_fields),
+                Contents::Failure { failure, .. } => push_failure(&mut lines, failure, record.id, self.context),
             }
         }
         lines
@@ -176,13 +176,13 @@ impl<'s> Summary<'s> {
     fn of(table: Table<'s>, records: &[Record<'s, '_>]) -> Self {
         let mut summary = Self { table, count: 0, tally: Tally::default() };
         for record in records {
-            match (&record.parts, table) {
-                (Parts::Log { slots, .. }, Table::LogType(schema)) => {
+            match (&record.contents, table) {
+                (Contents::Log { counts, .. }, Table::LogType(_)) => {
                     summary.count += 1;
-                    summary.tally.add(&schema.metrics, slots);
+                    summary.tally.add(counts);
                 }
-                (Parts::Log { .. }, Table::Failures) => {}
-                (Parts::Failure { count, .. }, _) => summary.count += count,
+                (Contents::Log { .. }, Table::Failures) => {}
+                (Contents::Failure { count, .. }, _) => summary.count += count,
             }
         }
         summary
@@ -216,17 +216,17 @@ impl<'s, 't> BatchBuilder<'s, 't> {
     }
 
     /// What is kept of a log that was sent as `element`.
-    fn kept(&self, log: &Log<'s, '_>, element: &'t [u8], replaced: Option<Vec<u8>>) -> Parts<'s, 't> {
-        Parts::Log {
+    fn kept(&self, log: &Log<'s, '_>, element: &'t [u8], replaced: Option<Vec<u8>>) -> Contents<'s, 't> {
+        Contents::Log {
             text: Redacted(replaced.map_or(Cow::Borrowed(element), Cow::Owned)),
             standard_fields: Redacted(standard_fields(log, self.context).into_boxed_slice()),
-            slots: Slots::of(log),
+            counts: LogCounts::of(log),
         }
     }
 
-    fn push(&mut self, table: Table<'s>, time: DateTime<Utc>, id: RowId, parts: Parts<'s, 't>) {
+    fn push(&mut self, table: Table<'s>, time: DateTime<Utc>, id: RowId, contents: Contents<'s, 't>) {
         let partition = table.partition(time, self.context.received);
-        self.records.push(Record { table, partition, time, id, parts });
+        self.records.push(Record { table, partition, time, id, contents });
     }
 
     fn failure(&mut self, failure: Failure<'s, 't>) {
@@ -246,8 +246,8 @@ impl<'s, 't> BatchBuilder<'s, 't> {
     /// A record that stands for `count` elements.
     fn failure_record(&mut self, failure: Failure<'s, 't>, count: usize) {
         let id = failure.row_id();
-        let parts = Parts::Failure { failure: Box::new(failure), count };
-        self.push(Table::Failures, self.context.received, id, parts);
+        let contents = Contents::Failure { failure: Box::new(failure), count };
+        self.push(Table::Failures, self.context.received, id, contents);
     }
 
     fn finish(mut self) -> Batch<'s, 't> {
@@ -264,8 +264,10 @@ impl<'s, 't> BatchBuilder<'s, 't> {
         let mut repeats = 0;
         self.records.dedup_by(|repeated, first| {
             let is_repeated = (repeated.place(), repeated.id) == (first.place(), first.id);
-            match (&repeated.parts, &mut first.parts) {
-                (Parts::Failure { count: more, .. }, Parts::Failure { count, .. }) if is_repeated => *count += more,
+            match (&repeated.contents, &mut first.contents) {
+                (Contents::Failure { count: more, .. }, Contents::Failure { count, .. }) if is_repeated => {
+                    *count += more;
+                }
                 _ => repeats += usize::from(is_repeated),
             }
             is_repeated

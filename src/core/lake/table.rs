@@ -7,7 +7,10 @@ use std::fmt;
 
 use chrono::{DateTime, Days, NaiveDate, Timelike as _, Utc};
 
-use crate::core::{row_id::RowId, schema::Schema};
+use crate::core::{
+    row_id::RowId,
+    schema::{Schema, Schemas},
+};
 
 /// The table of classification failures.
 pub const FAILURES_TABLE: &str = "classification_failures";
@@ -24,27 +27,36 @@ pub struct Prefix(String);
 
 /// A prefix that cannot be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "expected segments of letters, digits and ! _ . ' ( ) = - joined by single slashes, such as logs or security/tracebit, \
-     {MAX_PREFIX_BYTES} characters at most"
-)]
-pub struct BadPrefix;
+pub enum BadPrefix {
+    /// It would make odd keys.
+    #[error(
+        "expected segments of letters, digits and ! _ . ' ( ) = - joined by single slashes, such as logs or \
+         security/tracebit, {MAX_PREFIX_BYTES} characters at most"
+    )]
+    Segments,
+    /// A folder such as `severity=all` looks like a partition, which hides the column of this name in every record.
+    #[error("has a folder NAME=… whose NAME is a column of the lake's tables; choose another name")]
+    Column,
+}
+
+/// The columns that no schema names, beside those that begin with `p_`.
+const OTHER_COLUMNS: [&str; 6] = ["day", "hour", "error", "payload", "payload_encoding", "log_type"];
 
 impl Prefix {
     /// Reads a prefix. `logs` and `logs/` mean the same. It may have the characters that S3's documentation calls safe
     /// and `=`, but not `*`, because that would be a wildcard in a policy that contains the prefix.
     ///
     /// # Errors
-    /// If a segment is empty, `.` or `..`, or has another character.
+    /// If a segment is empty, `.` or `..`, has another character, or looks like a partition by a column of the lake.
     pub fn new(text: &str) -> Result<Self, BadPrefix> {
         let text = text.strip_suffix('/').unwrap_or(text);
         let is_safe = |byte: u8| byte.is_ascii_alphanumeric() || b"!_.'()=-".contains(&byte);
         let is_good = |segment: &str| !matches!(segment, "" | "." | "..") && segment.bytes().all(is_safe);
-        if text.len() <= MAX_PREFIX_BYTES && text.split('/').all(is_good) {
-            Ok(Self(format!("{text}/")))
-        } else {
-            Err(BadPrefix)
+        if text.len() > MAX_PREFIX_BYTES || !text.split('/').all(is_good) {
+            return Err(BadPrefix::Segments);
         }
+        let mut partitions = text.split('/').filter_map(|segment| Some(segment.split_once('=')?.0));
+        if partitions.any(is_column) { Err(BadPrefix::Column) } else { Ok(Self(format!("{text}/"))) }
     }
 
     /// The start of all keys in the folder `name`.
@@ -52,6 +64,14 @@ impl Prefix {
     pub fn folder(&self, name: &str) -> String {
         format!("{}{name}/", self.0)
     }
+}
+
+/// Whether a table has a column of this name. Engines compare names without case.
+fn is_column(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    let schemas = Schemas::embedded();
+    let mut fields = schemas.iter().flat_map(Schemas::iter).flat_map(|schema| &schema.fields);
+    name.starts_with("p_") || OTHER_COLUMNS.contains(&name.as_str()) || fields.any(|field| field.name == name)
 }
 
 /// A day and an hour in UTC: `day=YYYY-MM-DD/hour=HH/`.
@@ -122,7 +142,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::core::schema::Schemas;
 
     fn at(text: &str) -> DateTime<Utc> {
         text.parse().unwrap()
@@ -182,9 +201,19 @@ mod tests {
     fn a_prefix_that_would_make_odd_keys_is_refused() {
         for text in ["/", "/logs", "logs//", "a//b", ".", "a/../b", "./a", "my logs", "a\nb", "ü", "a\\b", "a?b", "a*"]
         {
-            assert_eq!(Prefix::new(text), Err(BadPrefix), "{text:?}");
+            assert_eq!(Prefix::new(text), Err(BadPrefix::Segments), "{text:?}");
         }
-        assert_eq!(Prefix::new(&"a".repeat(MAX_PREFIX_BYTES + 1)), Err(BadPrefix));
+        assert_eq!(Prefix::new(&"a".repeat(MAX_PREFIX_BYTES + 1)), Err(BadPrefix::Segments));
+    }
+
+    #[test]
+    fn a_prefix_that_would_hide_a_column_is_refused() {
+        for text in ["severity=all/", "logs/Severity=x", "day=1", "hour=2", "p_any_emails=x", "payload=x/y"] {
+            assert_eq!(Prefix::new(text), Err(BadPrefix::Column), "{text:?}");
+        }
+        for text in ["env=prod/", "logs/team=blue", "severity/", "seventy=1"] {
+            assert!(Prefix::new(text).is_ok(), "{text:?}");
+        }
     }
 
     proptest! {

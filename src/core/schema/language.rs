@@ -15,7 +15,7 @@ use super::{
 pub(super) fn parse(text: &str) -> Result<Schema, String> {
     let file: SchemaFile = serde_json::from_str(text).map_err(|error| error.to_string())?;
     let mut fields = fields(file.fields)?;
-    let (metrics, metric_fields) = metric::resolve(file.metrics, &mut fields)?;
+    let (metrics, counted_fields) = metric::resolve(file.metrics, &mut fields)?;
     let schema = Schema {
         table: file.schema.to_lowercase().replace('.', "_"),
         log_type: file.schema,
@@ -23,7 +23,7 @@ pub(super) fn parse(text: &str) -> Result<Schema, String> {
         version: file.version,
         fields,
         metrics,
-        metric_fields,
+        counted_fields,
     };
     let at_top = schema.fields.iter().filter(|field| field.rule.is_event_time && field.required).count();
     let anywhere: usize = schema.fields.iter().map(|field| event_times(&field.rule)).sum();
@@ -132,7 +132,7 @@ fn rule(file: FieldFile) -> Result<Rule, String> {
         allow: file.validate.allow,
         indicators: file.indicators,
         is_event_time: file.is_event_time,
-        metric_field: None,
+        counted_as: None,
     })
 }
 

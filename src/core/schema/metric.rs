@@ -3,12 +3,16 @@
 //! ```yaml
 //! metrics:
 //!   - name: AlertsStored            # logs by the value of a field
+//!     description: alerts by their severity
 //!     by: {field: severity, dimension: Severity, values: [Info, Medium, High], other: Other}
 //!   - name: UnhealthyHealthChecks   # logs whose field has this value
+//!     description: health checks that say unhealthy
 //!     when: {field: is_healthy, is: false}
 //!   - name: UnknownSubtypes         # logs whose field has none of these values
+//!     description: logs of a kind that the schema does not know
 //!     unless: {field: discriminator.subtype, is: [canary_resource_accessed, canary_credential_used]}
 //!   - name: HealthChecks            # every log
+//!     description: health checks
 //! ```
 //!
 //! A field is a path such as `discriminator.subtype`. `values` bounds the dimension, so that no sender can create metrics.
@@ -17,7 +21,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{
-    types::{Counted, Field, Metric, Type},
+    types::{Counted, Field, FieldIndex, Metric, Type, ValueIndex},
     validate::Log,
 };
 
@@ -28,6 +32,7 @@ const MAX_VALUES: usize = 20;
 #[serde(deny_unknown_fields)]
 pub(super) struct MetricFile {
     name: String,
+    description: String,
     when: Option<WhenFile>,
     unless: Option<UnlessFile>,
     by: Option<ByFile>,
@@ -60,7 +65,7 @@ struct ByFile {
 pub(super) fn resolve(files: Vec<MetricFile>, fields: &mut [Field]) -> Result<(Vec<Metric>, usize), String> {
     let mut marked = 0;
     let mut metrics = Vec::with_capacity(files.len());
-    for MetricFile { name, when, unless, by } in files {
+    for MetricFile { name, description, when, unless, by } in files {
         let mut mark = |field: &str| {
             mark(fields, field, &mut marked).ok_or_else(|| format!("metric {name}: no field is called {field}"))
         };
@@ -77,7 +82,7 @@ pub(super) fn resolve(files: Vec<MetricFile>, fields: &mut [Field]) -> Result<(V
             }
             _ => return Err(format!("metric {name}: expected one of `when`, `unless` and `by`")),
         };
-        metrics.push(Metric { name, counted });
+        metrics.push(Metric { name, description, counted });
     }
     Ok((metrics, marked))
 }
@@ -88,7 +93,7 @@ fn mark(fields: &mut [Field], path: &str, marked: &mut usize) -> Option<usize> {
     match (below, &mut field.rule.kind) {
         (Some(below), Type::Object(fields)) => mark(fields, below, marked),
         (Some(_), _) => None,
-        (None, _) => Some(*field.rule.metric_field.get_or_insert_with(|| {
+        (None, _) => Some(*field.rule.counted_as.get_or_insert_with(|| {
             *marked += 1;
             *marked - 1
         })),
@@ -96,19 +101,10 @@ fn mark(fields: &mut [Field], path: &str, marked: &mut usize) -> Option<usize> {
 }
 
 impl Metric {
-    /// How many values its dimension has; 1 without a dimension.
-    #[must_use]
-    pub fn width(&self) -> usize {
-        match &self.counted {
-            Counted::All | Counted::When { .. } | Counted::Unless { .. } => 1,
-            Counted::By { values, .. } => values.len(),
-        }
-    }
-
     /// Which of the dimension's values `log` counts for, if the rule counts it at all.
-    fn slot(&self, log: &Log<'_, '_>) -> Option<usize> {
-        let value = |field: usize| {
-            let raw = log.metric_values.get(field).copied().flatten()?;
+    fn value_of(&self, log: &Log<'_, '_>) -> Option<ValueIndex> {
+        let value = |field: FieldIndex| {
+            let raw = log.counted_values.get(field).copied().flatten()?;
             serde_json::from_slice::<Value>(&raw).ok()
         };
         match &self.counted {
@@ -125,19 +121,19 @@ impl Metric {
     }
 }
 
-/// What one log counts for: for each metric of its schema, the place of the dimension's value.
+/// What one log counts for: for each metric of its schema, the value of the dimension, if the metric counts it at all.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Slots {
-    by_metric: Box<[Option<u8>]>,
+pub struct LogCounts {
+    by_metric: Box<[Option<ValueIndex>]>,
     has_unknown_fields: bool,
 }
 
-impl Slots {
+impl LogCounts {
     /// What `log` counts for.
     #[must_use]
     pub fn of(log: &Log<'_, '_>) -> Self {
         Self {
-            by_metric: log.schema.metrics.iter().map(|metric| u8::try_from(metric.slot(log)?).ok()).collect(),
+            by_metric: log.schema.metrics.iter().map(|metric| metric.value_of(log)).collect(),
             has_unknown_fields: log.has_unknown_fields,
         }
     }
@@ -146,46 +142,53 @@ impl Slots {
 /// How often each metric of a schema was counted, for each value of its dimension.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// The counts of all metrics, one after the other.
-    counts: Vec<u64>,
+    /// For each metric, the counts of its values, up to the last one that was counted.
+    counts: Vec<Vec<u64>>,
     /// How many logs have fields that the schema does not know.
     pub unknown_fields: u64,
 }
 
 impl Tally {
-    /// Counts one log of a schema with these metrics.
-    pub fn add(&mut self, metrics: &[Metric], slots: &Slots) {
-        self.unknown_fields += u64::from(slots.has_unknown_fields);
-        self.counts.resize(metrics.iter().map(Metric::width).sum(), 0);
-        let mut start = 0;
-        for (metric, slot) in metrics.iter().zip(&slots.by_metric) {
-            if let Some(count) = slot.and_then(|slot| self.counts.get_mut(start + usize::from(slot))) {
-                *count += 1;
+    /// Counts one log of the schema.
+    pub fn add(&mut self, log: &LogCounts) {
+        self.unknown_fields += u64::from(log.has_unknown_fields);
+        for (metric, value) in log.by_metric.iter().enumerate() {
+            if let Some(value) = value {
+                *self.count(metric, *value) += 1;
             }
-            start += metric.width();
         }
     }
 
     /// Adds the counts of another tally of the same schema.
     pub fn merge(&mut self, other: &Self) {
         self.unknown_fields += other.unknown_fields;
-        if self.counts.len() < other.counts.len() {
-            self.counts.resize(other.counts.len(), 0);
-        }
-        for (count, more) in self.counts.iter_mut().zip(&other.counts) {
-            *count += more;
+        for (metric, counts) in other.counts.iter().enumerate() {
+            for (value, more) in counts.iter().enumerate() {
+                *self.count(metric, value) += more;
+            }
         }
     }
 
-    /// The counts of each metric, one for each value of its dimension.
-    pub fn by_metric<'m>(&self, metrics: &'m [Metric]) -> impl Iterator<Item = (&'m Metric, Vec<u64>)> {
-        let mut start = 0;
-        metrics.iter().map(move |metric| {
-            let counts = (start..start + metric.width()).map(|slot| self.counts.get(slot).copied().unwrap_or_default());
-            start += metric.width();
-            (metric, counts.collect())
-        })
+    /// The count of each metric with its value's place among the values of the dimension.
+    pub fn by_metric<'m>(&self, metrics: &'m [Metric]) -> impl Iterator<Item = (&'m Metric, &[u64])> {
+        metrics
+            .iter()
+            .enumerate()
+            .map(|(index, metric)| (metric, self.counts.get(index).map_or(&[][..], Vec::as_slice)))
     }
+
+    fn count(&mut self, metric: usize, value: ValueIndex) -> &mut u64 {
+        grown(grown(&mut self.counts, metric), value)
+    }
+}
+
+/// The element at this place. Elements that are missing before it are made.
+fn grown<T: Clone + Default>(list: &mut Vec<T>, index: usize) -> &mut T {
+    if list.len() <= index {
+        list.resize(index + 1, T::default());
+    }
+    #[expect(clippy::indexing_slicing, reason = "the list was grown")]
+    &mut list[index]
 }
 
 #[cfg(test)]
@@ -206,23 +209,24 @@ mod tests {
         let log = format!(r#"{{"t":"2026-01-01T00:00:00Z","discriminator":{{"type":"x"{members}}}}}"#);
         let log = schemas.classify(log.as_bytes()).map_err(|error| error.to_string())?;
         let mut tally = Tally::default();
-        tally.add(&log.schema.metrics, &Slots::of(&log));
-        Ok(tally.by_metric(&log.schema.metrics).map(|(_, counts)| counts).collect())
+        tally.add(&LogCounts::of(&log));
+        Ok(tally.by_metric(&log.schema.metrics).map(|(_, counts)| counts.to_vec()).collect())
     }
 
     #[test]
     fn a_rule_counts_all_logs_or_those_with_a_value() {
-        let rules = "- {name: All}\n- {name: Ok, when: {field: ok, is: true}}\n";
+        let rules = "- {name: All, description: d}\n- {name: Ok, description: d, when: {field: ok, is: true}}\n";
         assert_eq!(counts(rules, r#"},"ok":true,"z":{"a":1"#).unwrap(), [[1], [1]]);
-        assert_eq!(counts(rules, r#"},"ok":false,"z":{"a":1"#).unwrap(), [[1], [0]]);
-        assert_eq!(counts(rules, "").unwrap(), [[1], [0]]);
+        assert_eq!(counts(rules, r#"},"ok":false,"z":{"a":1"#).unwrap(), [vec![1], vec![]]);
+        assert_eq!(counts(rules, "").unwrap(), [vec![1], vec![]]);
     }
 
     #[test]
     fn a_rule_counts_values_that_it_does_not_list() {
-        let rule = "- {name: New, unless: {field: discriminator.subtype, is: [read, write]}}";
+        let rule = "- {name: New, description: d, unless: {field: discriminator.subtype, is: [read, write]}}";
         for (subtype, expected) in [(r#","subtype":"read""#, 0), (r#","subtype":"delete""#, 1), ("", 1)] {
-            assert_eq!(counts(rule, subtype).unwrap(), [[expected]], "{subtype}");
+            let count: u64 = counts(rule, subtype).unwrap().iter().flatten().sum();
+            assert_eq!(count, expected, "{subtype}");
         }
     }
 
@@ -233,20 +237,19 @@ mod tests {
             let log = format!(r#"{{"t":"2026-01-01T00:00:00Z","discriminator":{{"type":"x"}}{members}}}"#);
             let log = schemas.classify(log.as_bytes()).unwrap();
             let mut tally = Tally::default();
-            tally.add(&log.schema.metrics, &Slots::of(&log));
+            tally.add(&LogCounts::of(&log));
             assert_eq!(tally.unknown_fields, expected, "{members}");
         }
     }
 
     #[test]
     fn a_dimension_has_only_the_values_of_the_rule() {
-        let rule =
-            "- {name: Kinds, by: {field: discriminator.subtype, dimension: Kind, values: [read, write], other: Other}}";
+        let rule = "- {name: Kinds, description: d, by: {field: discriminator.subtype, dimension: Kind, values: [read, write], other: Other}}";
         for (subtype, expected) in [
-            (r#","subtype":"WRITE""#, [0, 1, 0]),
-            (r#","subtype":"delete""#, [0, 0, 1]),
-            (r#","subtype":5"#, [0, 0, 1]),
-            ("", [0, 0, 1]),
+            (r#","subtype":"WRITE""#, vec![0, 1]),
+            (r#","subtype":"delete""#, vec![0, 0, 1]),
+            (r#","subtype":5"#, vec![0, 0, 1]),
+            ("", vec![0, 0, 1]),
         ] {
             assert_eq!(counts(rule, subtype).unwrap(), [expected], "{subtype}");
         }
@@ -254,8 +257,8 @@ mod tests {
 
     #[test]
     fn a_rule_that_names_no_field_is_an_error() {
-        let error = counts("- {name: Ok, when: {field: okay, is: true}}", "").unwrap_err();
+        let error = counts("- {name: Ok, description: d, when: {field: okay, is: true}}", "").unwrap_err();
         assert_eq!(error, "schemas/a.yml: metric Ok: no field is called okay");
-        assert!(counts("- {name: Ok, wen: {field: ok, is: true}}", "").unwrap_err().contains("wen"));
+        assert!(counts("- {name: Ok, description: d, wen: {field: ok, is: true}}", "").unwrap_err().contains("wen"));
     }
 }

@@ -16,7 +16,7 @@ mod violation;
 
 pub use discriminator::{DISCRIMINATOR, probe};
 pub use indicator::{Indicator, Indicators};
-pub use metric::{Slots, Tally};
+pub use metric::{LogCounts, Tally};
 #[cfg(test)]
 pub(crate) use registry::json_of;
 pub use registry::{SchemaError, Schemas, Unclassified};

@@ -52,7 +52,7 @@ fn what_is_taken_from_a_log() {
     let log = schemas.classify(text.as_bytes()).unwrap();
     assert_eq!(crate::core::time::sql(log.event_time), "2026-11-22 09:59:59.123");
     let values = [&b"\"canary_resource_accessed\""[..], b"\"High\""];
-    assert_eq!(log.metric_values, values.map(|value| Some(Redacted(value))));
+    assert_eq!(log.counted_values, values.map(|value| Some(Redacted(value))));
     assert_eq!(
         serde_json::to_value(&log.indicators).unwrap(),
         json!({

@@ -20,7 +20,7 @@ pub struct Schema {
     /// What CloudWatch counts of its logs.
     pub metrics: Vec<Metric>,
     /// How many fields the metrics count by.
-    pub metric_fields: usize,
+    pub counted_fields: usize,
 }
 
 /// A member of an object, as the schema knows it.
@@ -48,7 +48,7 @@ pub struct Rule {
     /// Whether the value is the log's event time.
     pub is_event_time: bool,
     /// Its place among the values that metrics count by, if a metric rule names the field.
-    pub metric_field: Option<usize>,
+    pub counted_as: Option<FieldIndex>,
 }
 
 /// The types of the schema language.
@@ -72,11 +72,19 @@ pub enum Type {
     Array(Box<Rule>),
 }
 
+/// The place of a field's value in `Log::counted_values`.
+pub(super) type FieldIndex = usize;
+
+/// The place of a value among those of a metric's dimension.
+pub(super) type ValueIndex = usize;
+
 /// A metric of a log type, with the values of its dimension if it has one.
 #[derive(Debug, Clone)]
 pub struct Metric {
     /// The metric's name in CloudWatch.
     pub name: String,
+    /// What it counts, in a few words.
+    pub description: String,
     /// What is counted.
     pub counted: Counted,
 }
@@ -88,22 +96,22 @@ pub enum Counted {
     All,
     /// The logs whose field has this value.
     When {
-        /// The place of the field's value in `Log::metric_values`.
-        field: usize,
+        /// The field.
+        field: FieldIndex,
         /// The value.
         is: Value,
     },
     /// The logs whose field has none of these values.
     Unless {
-        /// The place of the field's value in `Log::metric_values`.
-        field: usize,
+        /// The field.
+        field: FieldIndex,
         /// The values.
         is: Vec<Value>,
     },
     /// The logs by a field's value.
     By {
-        /// The place of the field's value in `Log::metric_values`.
-        field: usize,
+        /// The field.
+        field: FieldIndex,
         /// The dimension's name.
         dimension: String,
         /// The dimension's values. The last one stands for every value that is not among the others.

@@ -28,8 +28,8 @@ pub struct Log<'s, 't> {
     pub event_time: DateTime<Utc>,
     /// The values that the schema marks as indicators.
     pub indicators: Indicators,
-    /// The raw JSON of each field that a metric rule of the schema names, in the order of [`Schema::metric_fields`].
-    pub metric_values: Vec<Option<Redacted<&'t [u8]>>>,
+    /// The raw JSON of each field that a metric rule of the schema names, in the order of [`Schema::counted_fields`].
+    pub counted_values: Vec<Option<Redacted<&'t [u8]>>>,
     /// Whether it has fields that the schema does not know. The record keeps them, and a metric reports them.
     pub has_unknown_fields: bool,
 }
@@ -42,7 +42,7 @@ pub(super) fn validate<'s, 't>(text: &'t [u8], schema: &'s Schema) -> Result<Log
         depth: 0,
         event_time: None,
         indicators: Indicators::default(),
-        metric_values: vec![None; schema.metric_fields],
+        counted_values: vec![None; schema.counted_fields],
         has_unknown_fields: false,
     };
     walk.jiter.peek().map_err(|error| Violation::syntax(&error, &walk.jiter))?;
@@ -54,7 +54,7 @@ pub(super) fn validate<'s, 't>(text: &'t [u8], schema: &'s Schema) -> Result<Log
         row_id: RowId::of(&schema.log_type, walk.canonical.bytes()),
         event_time: walk.event_time.ok_or_else(|| Violation::new("no event time"))?,
         indicators: walk.indicators,
-        metric_values: walk.metric_values,
+        counted_values: walk.counted_values,
         has_unknown_fields: walk.has_unknown_fields,
     })
 }
@@ -65,7 +65,7 @@ struct Walk<'t> {
     depth: usize,
     event_time: Option<DateTime<Utc>>,
     indicators: Indicators,
-    metric_values: Vec<Option<Redacted<&'t [u8]>>>,
+    counted_values: Vec<Option<Redacted<&'t [u8]>>>,
     has_unknown_fields: bool,
 }
 
@@ -224,8 +224,8 @@ impl Walk<'_> {
         let start = self.jiter.current_index();
         let rule = field.map(|field| &field.rule);
         self.value(peek, rule)?;
-        if let Some(slot) = rule.and_then(|rule| rule.metric_field)
-            && let Some(value) = self.metric_values.get_mut(slot)
+        if let Some(index) = rule.and_then(|rule| rule.counted_as)
+            && let Some(value) = self.counted_values.get_mut(index)
         {
             *value = Some(Redacted(self.jiter.slice_to_current(start)));
         }

@@ -3,9 +3,12 @@
 use std::path::Path;
 
 use anyhow::Result;
-use tracebit_lake::core::schema::{Field, Indicator, Rule, Schema, Schemas, Type};
+use tracebit_lake::core::{
+    lake::FAILURES_TABLE,
+    schema::{Field, Indicator, Rule, Schema, Type},
+};
 
-use super::{File, with_block};
+use super::{File, schemas};
 
 /// A log type's Glue table.
 const TABLE: &str = r"
@@ -19,7 +22,7 @@ const TABLE: &str = r"
         Description: <DESCRIPTION>
         TableType: EXTERNAL_TABLE
         PartitionKeys:
-          - {Name: day, Type: string, Comment: 'Day of p_event_time in UTC, such as 2026-03-08'}
+          - {Name: day, Type: string, Comment: 'Day of <TIME> in UTC, such as 2026-03-08'}
         Parameters:
           EXTERNAL: 'TRUE'
           classification: json
@@ -67,18 +70,27 @@ const INDICATOR_COLUMNS: [Column<'static>; 9] = [
     Column("p_any_trace_ids", "array<string>", "Access keys and event ids that the log names"),
 ];
 
+/// The columns of what fits no schema.
+pub(super) const FAILURE_COLUMNS: [Column<'static>; 8] = [
+    Column("error", "string", "Why the payload, or this piece of it, fits no schema"),
+    Column("payload", "string", "The text as it was sent, or its base64"),
+    Column("payload_encoding", "string", "utf-8, or base64 where the payload is not UTF-8"),
+    Column("log_type", "string", "The log type that its discriminator names, if any"),
+    Column("p_parse_time", "timestamp", "When it was received, in UTC"),
+    Column("p_row_id", "string", "Identity of the payload, the same for every delivery of it"),
+    Column("p_source_id", "string", "SOURCE_ID of the function"),
+    Column("p_source_label", "string", "SOURCE_LABEL of the function"),
+];
+
 /// Name, type in Hive's words, and comment.
 #[derive(Clone, Copy)]
-struct Column<'a>(&'a str, &'a str, &'a str);
+pub(super) struct Column<'a>(pub(super) &'a str, pub(super) &'a str, &'a str);
 
 pub(super) fn files(project: &Path) -> Result<Vec<File>> {
-    let schemas = Schemas::embedded()?;
-    let tables = schemas.iter().map(glue_table).collect::<String>() + "\n";
+    let schemas = schemas(project)?;
+    let tables = schemas.iter().map(glue_table).collect::<String>() + &failures_table() + "\n";
     let reference = schemas.iter().map(reference).collect::<String>() + "\n";
-    Ok(vec![
-        with_block(project, "template.yaml", "tables", &tables)?,
-        with_block(project, "docs/query.md", "reference", &reference)?,
-    ])
+    Ok(vec![File::block("template.yaml", "tables", tables), File::block("docs/query.md", "reference", reference)])
 }
 
 // ------------------------------------------------------------------------------------------------ template.yaml
@@ -91,7 +103,18 @@ fn glue_table(schema: &Schema) -> String {
         .replace("<LOGICAL_ID>", &logical_id(&schema.log_type))
         .replace("<NAME>", &schema.table)
         .replace("<DESCRIPTION>", &yaml_text(&schema.description))
+        .replace("<TIME>", "p_event_time")
         .replace("<COLUMNS>", &glue_columns(schema))
+}
+
+fn failures_table() -> String {
+    let columns = FAILURE_COLUMNS.map(|Column(name, hive_type, comment)| glue_column(name, hive_type, comment));
+    TABLE
+        .replace("<LOGICAL_ID>", "ClassificationFailuresTable")
+        .replace("<NAME>", FAILURES_TABLE)
+        .replace("<DESCRIPTION>", "Signed payloads that fit no schema, by the time of receipt")
+        .replace("<TIME>", "p_parse_time")
+        .replace("<COLUMNS>", &columns.concat())
 }
 
 /// `TracebitAlertTable` for `Tracebit.Alert`: a logical id has only letters and digits.
@@ -110,7 +133,7 @@ fn glue_columns(schema: &Schema) -> String {
 }
 
 /// The columns of what the function adds to a log.
-fn columns_added_to(schema: &Schema) -> impl Iterator<Item = Column<'static>> {
+pub(super) fn columns_added_to(schema: &Schema) -> impl Iterator<Item = Column<'static>> {
     let indicators =
         if schema.fields.iter().any(|field| has_indicator(&field.rule)) { &INDICATOR_COLUMNS[..] } else { &[] };
     STANDARD_COLUMNS.iter().chain(indicators).copied()
@@ -151,7 +174,7 @@ fn hive_type(rule: &Rule, depth: usize) -> String {
 }
 
 /// Quoted where YAML would take it for something else than text.
-fn yaml_text(text: &str) -> String {
+pub(super) fn yaml_text(text: &str) -> String {
     let is_plain =
         text.starts_with(|first: char| first.is_ascii_alphabetic()) && !text.contains(": ") && !text.contains(" #");
     if is_plain { text.to_owned() } else { format!("'{}'", text.replace('\'', "''")) }

@@ -11,7 +11,7 @@ use tracebit_lake_harness::{
     samples::{self, Sample},
 };
 
-use super::{File, with_block};
+use super::File;
 
 /// Signs the samples whose signature must not verify.
 const WRONG_SECRET: &str = "a secret that nobody here knows";
@@ -20,7 +20,7 @@ pub(super) fn files(project: &Path) -> Result<Vec<File>> {
     let samples = samples::read(project)?;
     check_listed(project, &samples)?;
     let mut files = samples.iter().map(|sample| event(project, sample)).collect::<Result<Vec<_>>>()?;
-    files.push(with_block(project, "events/README.md", "events", &table(&samples))?);
+    files.push(File::block("events/README.md", "events", table(&samples)));
     Ok(files)
 }
 
@@ -67,7 +67,7 @@ fn event(project: &Path, sample: &Sample) -> Result<File> {
             context.insert(member.to_owned(), value);
         }
     }
-    Ok(File { path: format!("events/{}.json", sample.name), text: format!("{event:#}\n") })
+    Ok(File::whole(format!("events/{}.json", sample.name), format!("{event:#}\n")))
 }
 
 fn table(samples: &[Sample]) -> String {

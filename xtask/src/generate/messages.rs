@@ -14,7 +14,7 @@ use tracebit_lake::{
     notify::{Places, Preview},
 };
 
-use super::{File, with_block};
+use super::File;
 
 /// The samples of the page, each with the time at which its lake received it.
 const SAMPLES: [(&str, &str); 2] =
@@ -49,7 +49,7 @@ pub(super) fn files(project: &Path) -> Result<Vec<File>> {
         blocks += &block(name, &log, received).with_context(|| format!("{path} makes no message"))?;
     }
     blocks.push('\n');
-    Ok(vec![with_block(project, "docs/respond.md", "messages", &blocks)?])
+    Ok(vec![File::block("docs/respond.md", "messages", blocks)])
 }
 
 fn block(name: &str, log: &[u8], received: &str) -> Option<String> {
