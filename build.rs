@@ -1,5 +1,5 @@
-//! Embeds every file of `schemas/` in the library, so that a new log type is a new file and nothing else. The YAML becomes
-//! JSON on the way: reading YAML took a third of the function's start.
+//! Embeds every file of `schemas/` in the library, so that a new log type is a new file and nothing else. The YAML
+//! becomes JSON on the way: reading YAML took a third of the function's start.
 
 use std::{env, error::Error, ffi::OsString, fmt::Write as _, fs, io, path::Path};
 

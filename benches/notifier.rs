@@ -1,6 +1,7 @@
-//! The built notifier under a Runtime API, among S3, SNS and EventBridge on loopback: `cargo bench --bench notifier`. It prints
-//! how long an SQS event takes to its answer, its CPU time, also as a ratio to that of the webhook for a delivery of the same
-//! log in the same build, and the calls that it makes. `NOTIFIER=FILE` measures another build. It has no limits, because a busy machine is slow.
+//! The built notifier under a Runtime API, among S3, SNS and EventBridge on loopback: `cargo bench --bench notifier`.
+//! It prints how long an SQS event takes to its answer, its CPU time, also as a ratio to that of the webhook for a
+//! delivery of the same log in the same build, and the calls that it makes. `NOTIFIER=FILE` measures another build. It
+//! has no limits, because a busy machine is slow.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark stops where it is broken, and prints")]
 

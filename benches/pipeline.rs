@@ -1,6 +1,6 @@
-//! The steps between the request and the store, in bytes of payload a second, beside SHA-256 alone: `cargo bench --bench
-//! pipeline`. Payloads are alerts, a line each: one of 2 KB, 64 KB of them, and the 6 MB that a function URL takes. Then the
-//! notifier's part: from S3's event and the object to the messages and events, in records a second.
+//! The steps between the request and the store, in bytes of payload a second, beside SHA-256 alone: `cargo bench
+//! --bench pipeline`. Payloads are alerts, a line each: one of 2 KB, 64 KB of them, and the 6 MB that a function URL
+//! takes. Then the notifier's part: from S3's event and the object to the messages and events, in records a second.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a benchmark stops where it is broken")]
 

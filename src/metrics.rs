@@ -1,9 +1,9 @@
 //! The log line of an invocation. It is in CloudWatch's embedded metric format (EMF), so people read the same line from
-//! which CloudWatch makes the metrics of namespace `TracebitLake`. A metric with a dimension needs a line of its own, so
-//! the log types and the values of metric rules come in short lines before it.
+//! which CloudWatch makes the metrics of namespace `TracebitLake`. A metric with a dimension needs a line of its own,
+//! so the log types and the values of metric rules come in short lines before it.
 //!
-//! The lines are made by hand. The `metrique` crate wants every metric as a struct at build time, but a schema file adds
-//! metrics; and it brought 50 packages for three shapes of line.
+//! The lines are made by hand. The `metrique` crate wants every metric as a struct at build time, but a schema file
+//! adds metrics; and it brought 50 packages for three shapes of line.
 //!
 //! Source of the format: AWS's documentation, "Specification: Embedded metric format".
 
@@ -30,8 +30,8 @@ pub struct Metric {
     pub counts: &'static str,
 }
 
-/// Every metric that is not of a schema. This list is the only one: the docs and the tests are made of it, and a line that
-/// writes another name fails its test.
+/// Every metric that is not of a schema. This list is the only one: the docs and the tests are made of it, and a line
+/// that writes another name fails its test.
 pub const METRICS: [Metric; 15] = [
     metric("LogsStored", "logs in new objects").by("LogType"),
     metric("AlertsToNotify", "logs in the lake of which people must be notified, and classification failures"),
@@ -63,8 +63,8 @@ impl Metric {
     }
 }
 
-/// Writes lines to standard output, where CloudWatch picks them up. They leave in one write, because Lambda may freeze the
-/// process after the response.
+/// Writes lines to standard output, where CloudWatch picks them up. They leave in one write, because Lambda may freeze
+/// the process after the response.
 pub(crate) fn write(lines: &[u8]) {
     let mut stdout = std::io::stdout().lock();
     // If standard output is closed, nobody can read an error either.

@@ -1,4 +1,5 @@
-//! One call to AWS: its timeouts and attempts follow from a deadline, and its error says in words what an operator needs.
+//! One call to AWS: its timeouts and attempts follow from a deadline, and its error says in words what an operator
+//! needs.
 
 use std::{
     error::Error,
@@ -119,8 +120,8 @@ impl CallError {
     }
 }
 
-/// The attempts of one call: sets their timeouts and number, and records how they end, so that a timeout can name the last
-/// fault.
+/// The attempts of one call: sets their timeouts and number, and records how they end, so that a timeout can name the
+/// last fault.
 #[derive(Debug, Clone)]
 pub(crate) struct Attempts(Arc<Shared>);
 

@@ -43,8 +43,8 @@ fn loader() -> aws_config::ConfigLoader {
     }
 }
 
-/// Retries without the SDK's token bucket. The bucket protects a service from a fleet that retries. Here one alert is on
-/// its way, and a bucket that an outage has emptied would give up on the next alert at its first fault.
+/// Retries without the SDK's token bucket. The bucket protects a service from a fleet that retries. Here one alert is
+/// on its way, and a bucket that an outage has emptied would give up on the next alert at its first fault.
 pub(crate) fn retry_partition() -> RetryPartition {
     RetryPartition::custom("tracebit-lake").token_bucket(TokenBucket::unlimited()).build()
 }

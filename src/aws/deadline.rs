@@ -14,8 +14,8 @@ const RESPONSE_RESERVE: (Duration, Duration) = (Duration::from_millis(200), Dura
 /// What fetching the secret and opening the connection to S3 may take of INIT's ten seconds.
 const INIT_TIME: Duration = Duration::from_secs(3);
 
-/// The most that a delivery waits for the secret, for S3 if a queue can step in, and for the queue. Webhook senders give up
-/// after 5 to 15 seconds, so a sender is answered within 5 s if S3 hangs, and within 10 s if everything does.
+/// The most that a delivery waits for the secret, for S3 if a queue can step in, and for the queue. Webhook senders
+/// give up after 5 to 15 seconds, so a sender is answered within 5 s if S3 hangs, and within 10 s if everything does.
 const MAX_SECRET_WAIT: Duration = Duration::from_millis(3500);
 const MAX_STORE_WAIT: Duration = Duration::from_millis(3500);
 const MAX_QUEUE_WAIT: Duration = Duration::from_millis(2500);
@@ -73,7 +73,8 @@ impl Deadline {
         Self::after((self.left() * 2 / 3).min(MAX_STORE_WAIT))
     }
 
-    /// The share of one of several pieces of work that are done one after the other. A piece that hangs does not use the time of the others.
+    /// The share of one of several pieces of work that are done one after the other. A piece that hangs does not use
+    /// the time of the others.
     #[must_use]
     pub fn share_of(self, pieces: usize) -> Self {
         let pieces = u32::try_from(pieces).unwrap_or(u32::MAX).max(1);

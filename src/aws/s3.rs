@@ -72,8 +72,8 @@ pub struct Bucket {
 }
 
 impl Bucket {
-    /// A client of the bucket called `name`. `path_style` puts the name into the URL's path, as S3-compatible servers need
-    /// it.
+    /// A client of the bucket called `name`. `path_style` puts the name into the URL's path, as S3-compatible servers
+    /// need it.
     #[must_use]
     pub fn new(sdk: &SdkConfig, name: String, path_style: bool) -> Self {
         let s3 = Builder::from(sdk)

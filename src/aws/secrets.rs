@@ -1,7 +1,7 @@
 //! The shared secret, from the environment or from Secrets Manager.
 //!
-//! The versions staged `AWSCURRENT` and `AWSPREVIOUS` both verify, so that Tracebit's secret and this one need not change
-//! at the same moment.
+//! The versions staged `AWSCURRENT` and `AWSPREVIOUS` both verify, so that Tracebit's secret and this one need not
+//! change at the same moment.
 
 use std::time::{Duration, SystemTime};
 
@@ -104,8 +104,8 @@ impl Secrets {
     /// Fetches the secret at INIT, so that the first delivery need not wait for it.
     ///
     /// # Errors
-    /// [`SecretError::Missing`] and [`SecretError::Unusable`], because the configuration is wrong then. If Secrets Manager
-    /// cannot be reached, the first delivery tries again.
+    /// [`SecretError::Missing`] and [`SecretError::Unusable`], because the configuration is wrong then. If Secrets
+    /// Manager cannot be reached, the first delivery tries again.
     pub async fn warm(&self, deadline: Deadline) -> Result<(), SecretError> {
         let Kind::Managed(managed) = &self.0 else { return Ok(()) };
         let mut rotation = managed.rotation.lock().await;

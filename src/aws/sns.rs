@@ -35,8 +35,8 @@ impl Topic {
         Self { client: Client::from_conf(config), arn }
     }
 
-    /// Publishes a text for each protocol: `texts` is the JSON that SNS wants for `MessageStructure: json`. SNS delivers no
-    /// attributes with it.
+    /// Publishes a text for each protocol: `texts` is the JSON that SNS wants for `MessageStructure: json`. SNS
+    /// delivers no attributes with it.
     ///
     /// # Errors
     /// [`CallError`]. The message may have been published.

@@ -2,8 +2,8 @@
 
 use std::{fmt, ops::Deref};
 
-/// A body, a payload or a text from outside. Its `Debug` shows the size alone, so that a type which holds one can derive
-/// `Debug`.
+/// A body, a payload or a text from outside. Its `Debug` shows the size alone, so that a type which holds one can
+/// derive `Debug`.
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
 pub struct Redacted<T>(pub T);
 

@@ -13,8 +13,8 @@ const FRESH: Duration = Duration::from_mins(10);
 /// How long known secrets verify while Secrets Manager gives no better ones.
 const MAX_AGE: Duration = Duration::from_hours(24);
 
-/// The shortest time between two fetches for signatures that do not verify. A flood of forgeries must not become a flood of
-/// calls. The pause is short, because a delivery under a new secret gets a 503 during it.
+/// The shortest time between two fetches for signatures that do not verify. A flood of forgeries must not become a
+/// flood of calls. The pause is short, because a delivery under a new secret gets a 503 during it.
 const MISMATCH_PAUSE: Duration = Duration::from_secs(10);
 
 /// How long to wait after a failed fetch if no known secret is good.

@@ -4,8 +4,8 @@ use chrono::{DateTime, Datelike as _, Timelike as _, Utc};
 
 /// Reads an RFC 3339 text with any number of fraction digits and any offset, as an instant in UTC.
 ///
-/// A leap second (`23:59:60.5`) becomes the last millisecond of its minute, because SQL engines know no second 60 and the
-/// log must stay in its own hour.
+/// A leap second (`23:59:60.5`) becomes the last millisecond of its minute, because SQL engines know no second 60 and
+/// the log must stay in its own hour.
 ///
 /// # Errors
 /// A text that says what is wrong with it.
@@ -21,7 +21,8 @@ pub fn parse(text: &str) -> Result<DateTime<Utc>, &'static str> {
 /// `YYYY-MM-DD HH:MM:SS.fff`, the fraction cut, as an Athena TIMESTAMP column reads it.
 #[must_use]
 pub fn sql(time: DateTime<Utc>) -> String {
-    // Digit by digit, because a batch has thousands of records, and the formats of chrono and Rust take ten times as long.
+    // Digit by digit, because a batch has thousands of records, and the formats of chrono and Rust take ten times as
+    // long.
     let mut text = String::with_capacity("YYYY-MM-DD HH:MM:SS.fff".len());
     for (number, places, then) in [
         (time.year().unsigned_abs(), 4, "-"),

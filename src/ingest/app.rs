@@ -79,7 +79,8 @@ impl App {
         })
     }
 
-    /// The same application without the spill queue: the drain uses it, so that no message returns to the queue as a new one.
+    /// The same application without the spill queue: the drain uses it, so that no message returns to the queue as a
+    /// new one.
     #[must_use]
     pub fn without_queue(self) -> Self {
         Self { queue: None, ..self }
@@ -157,8 +158,8 @@ impl App {
         self.store_all(&batch, report, deadline).await
     }
 
-    /// Stores the objects of a batch, and records each one that is in the lake, even if others fail. A later delivery counts
-    /// it as a duplicate.
+    /// Stores the objects of a batch, and records each one that is in the lake, even if others fail. A later delivery
+    /// counts it as a duplicate.
     async fn store_all<'s>(
         &'s self,
         batch: &Batch<'s, '_>,
@@ -182,7 +183,8 @@ impl App {
     }
 }
 
-/// Puts a delivery into the spill queue. Storing a delivery twice has no effect, so an answer that is lost does no harm.
+/// Puts a delivery into the spill queue. Storing a delivery twice has no effect, so an answer that is lost does no
+/// harm.
 async fn spill(
     queue: &Queue,
     delivery: &Delivery,

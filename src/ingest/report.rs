@@ -113,8 +113,8 @@ fn payload_metrics<'s>(line: Line<'s>, payload: &PayloadReport<'_>, app: &'s App
     if payload.more_keys > 0 { line.property("MoreKeys", payload.more_keys) } else { line }
 }
 
-/// How many logs that are in the lake have at least this severity, or one that nobody knows. A rule of their schema counts
-/// them by severity.
+/// How many logs that are in the lake have at least this severity, or one that nobody knows. A rule of their schema
+/// counts them by severity.
 fn alerts_to_notify(payload: &PayloadReport<'_>, threshold: Severity) -> u64 {
     let mut alerts = 0;
     for LogTypeReport { schema, tally, .. } in payload.log_types.values() {

@@ -1,7 +1,9 @@
-//! The HTTP edge: a function-URL event (payload format 2.0) becomes a delivery, and what became of it becomes a response.
+//! The HTTP edge: a function-URL event (payload format 2.0) becomes a delivery, and what became of it becomes a
+//! response.
 //!
 //! `lambda_http` reads such events too, but it panics on a body that is not base64, and it fails an event for a header
-//! with a control character. Here a broken event gets an error that says what was expected, and only the two headers that count are read.
+//! with a control character. Here a broken event gets an error that says what was expected, and only the two headers
+//! that count are read.
 //!
 //! Source of the format: AWS's documentation, "Invoking Lambda function URLs".
 

@@ -96,8 +96,8 @@ pub(super) enum Kind {
     Unreadable,
 }
 
-/// What people are notified of once a day: an alert, or everything unreadable of one log type. Its name may be any text, so
-/// its digest stands for it.
+/// What people are notified of once a day: an alert, or everything unreadable of one log type. Its name may be any
+/// text, so its digest stands for it.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Subject {
     pub(super) kind: Kind,

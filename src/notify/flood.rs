@@ -1,8 +1,8 @@
 //! How many later messages of one alert go to chat.
 //!
-//! Somebody who lists a bucket a hundred thousand times must not bury another alert in the channel. Within an hour the first
-//! messages of an alert are published one by one. After that, one message says how many more logs there are, whenever their
-//! number passes the next power of ten. Machines get every event all the same.
+//! Somebody who lists a bucket a hundred thousand times must not bury another alert in the channel. Within an hour the
+//! first messages of an alert are published one by one. After that, one message says how many more logs there are,
+//! whenever their number passes the next power of ten. Machines get every event all the same.
 
 use std::{
     collections::HashMap,

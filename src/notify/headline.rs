@@ -1,5 +1,5 @@
-//! What happened in one line: the subject, the SMS, the title in chat. Words whose value is missing are left out. If the
-//! line is too long, the longest value is cut, and an address never.
+//! What happened in one line: the subject, the SMS, the title in chat. Words whose value is missing are left out. If
+//! the line is too long, the longest value is cut, and an address never.
 
 use super::{
     facts::{Alert, Kind, Log, Text},

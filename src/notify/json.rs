@@ -1,7 +1,7 @@
 //! Single members of a JSON text, read one by one.
 //!
-//! The rest of the text is skipped without being understood: a record may hold numbers that no `f64` holds and be nested
-//! deeper than a parser likes, and people must be notified all the same.
+//! The rest of the text is skipped without being understood: a record may hold numbers that no `f64` holds and be
+//! nested deeper than a parser likes, and people must be notified all the same.
 
 use std::{borrow::Cow, collections::BTreeMap, fmt};
 
@@ -33,7 +33,8 @@ impl<'t> Json<'t> {
         serde_json::from_str(text).ok()
     }
 
-    /// The text of the string, number or boolean at the end of this path of member names. An empty one counts as missing.
+    /// The text of the string, number or boolean at the end of this path of member names. An empty one counts as
+    /// missing.
     pub(super) fn text(&self, path: &[&str]) -> Option<String> {
         let raw = self.get(path)?;
         let text = match raw.as_bytes().first()? {

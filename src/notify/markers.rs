@@ -1,9 +1,9 @@
 //! Of what people were notified today.
 //!
 //! A small object for each subject, day and severity says so, in a folder of the topic's own, because two stacks on one
-//! bucket notify different people. It is created after the message was published, so a crash between the two notifies twice
-//! rather than never. The notifier also remembers what it did itself, so that a message that comes back does not repeat it,
-//! and so that a bucket that takes no object does not make every log send an e-mail.
+//! bucket notify different people. It is created after the message was published, so a crash between the two notifies
+//! twice rather than never. The notifier also remembers what it did itself, so that a message that comes back does not
+//! repeat it, and so that a bucket that takes no object does not make every log send an e-mail.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -99,7 +99,8 @@ impl Markers {
         }
     }
 
-    /// Remembers that people were notified on the day of `now`. A failure is logged and ignored, because they were notified.
+    /// Remembers that people were notified on the day of `now`. A failure is logged and ignored, because they were
+    /// notified.
     pub(super) async fn mark(&self, alert: &Alert, now: DateTime<Utc>, deadline: Deadline) {
         self.remember(&alert.subject, alert.severity, now);
         let key = format!("{}{}.json", self.start_of_keys(&alert.subject, now), name(alert.severity));

@@ -1,5 +1,5 @@
-//! The words of a message: an e-mail, a chat notification, a line for SMS, each from the same facts. Whoever reads the subject
-//! alone knows how bad it is, what happened, who did it and from where.
+//! The words of a message: an e-mail, a chat notification, a line for SMS, each from the same facts. Whoever reads the
+//! subject alone knows how bad it is, what happened, who did it and from where.
 //!
 //! SNS's `MessageStructure: json` gives each protocol a text of its own. The chat notification is the default, because
 //! Amazon Q Developer in chat applications subscribes by HTTPS and must get nothing else.

@@ -8,8 +8,8 @@
 //! S3 sends an event for every object, whoever created it. So notifications start when an alert reaches S3, even if the
 //! request that brought it later fails.
 //!
-//! People get the first message of an alert on a day by every protocol, and each later one in chat alone. A marker in the
-//! bucket says that the first one was published.
+//! People get the first message of an alert on a day by every protocol, and each later one in chat alone. A marker in
+//! the bucket says that the first one was published.
 //!
 //! | module | what it does |
 //! | --- | --- |

@@ -22,8 +22,8 @@ pub struct Preview {
 }
 
 impl Preview {
-    /// What the default configuration publishes in this Region, with these places, of an object. `message` is S3's event about it. `None` if
-    /// the notifier would reject that message.
+    /// What the default configuration publishes in this Region, with these places, of an object. `message` is S3's
+    /// event about it. `None` if the notifier would reject that message.
     #[must_use]
     pub fn of(
         message: &str,

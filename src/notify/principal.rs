@@ -1,7 +1,7 @@
 //! Who touched a canary: the kind of principal, its shortest name, and what stops it.
 //!
-//! Sources: AWS's user guide of IAM, "IAM identifiers" (the forms of ARNs); of IAM Identity Center, "Permission sets" (its
-//! roles are named `AWSReservedSSO_{permission set}_{id}`).
+//! Sources: AWS's user guide of IAM, "IAM identifiers" (the forms of ARNs); of IAM Identity Center, "Permission sets"
+//! (its roles are named `AWSReservedSSO_{permission set}_{id}`).
 
 use super::json::Json;
 use crate::core::redacted::Redacted;

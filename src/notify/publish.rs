@@ -1,7 +1,8 @@
 //! The notifier: built once at INIT, it publishes each object's alerts to people and its events to machines.
 //!
-//! The messages of a batch are published side by side, so that a slow call, or a message that can never be published, costs
-//! no other message its turn. First messages go ahead of later ones, because each may be the only one that somebody reads.
+//! The messages of a batch are published side by side, so that a slow call, or a message that can never be published,
+//! costs no other message its turn. First messages go ahead of later ones, because each may be the only one that
+//! somebody reads.
 
 use std::collections::BTreeMap;
 
@@ -40,8 +41,8 @@ const CONCURRENCY: usize = 16;
 /// small function. Larger ones come after that, one by one.
 const SMALL: usize = 1024 * 1024;
 
-/// The largest object that is read, in bytes. The largest payload (`MAX_PAYLOAD_BYTES`) makes no larger log. A failure can be
-/// larger, because JSON may write six bytes for one.
+/// The largest object that is read, in bytes. The largest payload (`MAX_PAYLOAD_BYTES`) makes no larger log. A failure
+/// can be larger, because JSON may write six bytes for one.
 const LARGE: usize = 20 * 1024 * 1024;
 
 /// Why an SQS message stays in the queue.
@@ -166,8 +167,8 @@ impl Notifier {
         self.stack.as_deref()
     }
 
-    /// Publishes what the objects of a batch of SQS messages hold, by the deadline. The results come in the order of the
-    /// messages.
+    /// Publishes what the objects of a batch of SQS messages hold, by the deadline. The results come in the order of
+    /// the messages.
     pub(super) async fn notify(&self, bodies: &[&str], deadline: Deadline) -> Vec<Published> {
         let objects: Vec<_> = bodies.iter().map(|body| CreatedObject::open(body)).collect();
         let mut published: Vec<_> = objects.iter().map(Published::of).collect();
@@ -287,8 +288,8 @@ impl Notifier {
         outcomes.into_iter().chain(later).flatten().collect()
     }
 
-    /// Publishes the most severe of a subject's alerts by every protocol, unless people know enough. Returns what was done,
-    /// and the alerts that are later ones.
+    /// Publishes the most severe of a subject's alerts by every protocol, unless people know enough. Returns what was
+    /// done, and the alerts that are later ones.
     async fn publish_first(
         &self,
         mut alerts: Vec<Of<Alert>>,
@@ -362,8 +363,8 @@ impl Notifier {
         outcomes
     }
 
-    /// Whether nothing is left to publish of an alert that is not the first of its subject. Of what nobody can read, people
-    /// are notified once a day.
+    /// Whether nothing is left to publish of an alert that is not the first of its subject. Of what nobody can read,
+    /// people are notified once a day.
     fn is_done(&self, alert: &Alert) -> bool {
         alert.subject.kind == Kind::Unreadable || self.markers.is_done(alert)
     }

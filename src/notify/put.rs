@@ -20,8 +20,8 @@ const CONCURRENCY: usize = 16;
 /// How many events are remembered. When there are more, memory starts again.
 const MAX_REMEMBERED: usize = 100_000;
 
-/// The bus, and the digests of the events that this instance has put there. While SNS refuses a message, its object comes
-/// back again and again, and its events must not.
+/// The bus, and the digests of the events that this instance has put there. While SNS refuses a message, its object
+/// comes back again and again, and its events must not.
 #[derive(Debug)]
 pub(super) struct Events {
     bus: Bus,

@@ -78,8 +78,8 @@ impl<'t> Record<'t> {
         Entry { detail: digest(key, &sha256, line.len(), self.row_id.as_deref(), self.detail_type), ..whole }
     }
 
-    /// The alert, if people are notified of this record: a log whose severity is at least `threshold` or is not known, or
-    /// any classification failure.
+    /// The alert, if people are notified of this record: a log whose severity is at least `threshold` or is not known,
+    /// or any classification failure.
     pub(super) fn alert(&self, threshold: Severity) -> Option<Alert> {
         let row_id = || self.row_id.clone().unwrap_or_default();
         match self.place.table {

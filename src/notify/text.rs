@@ -1,7 +1,7 @@
 //! Text that an intruder may have written, made harmless for a message.
 //!
-//! Names of roles, user agents and buckets are an intruder's to choose. No line break, link, mention or mark-up of theirs
-//! may work in a message, because a person under stress trusts it.
+//! Names of roles, user agents and buckets are an intruder's to choose. No line break, link, mention or mark-up of
+//! theirs may work in a message, because a person under stress trusts it.
 
 use std::{fmt::Write as _, net::IpAddr};
 
@@ -56,8 +56,8 @@ pub(super) fn shorten(text: &str, max: usize) -> String {
     start.chain(GAP.chars()).chain(text.chars().skip(length - tail)).collect()
 }
 
-/// The lines as one text of at most `max` characters. A line that has no room is left out with all that follow it, so that
-/// no escape is cut in two.
+/// The lines as one text of at most `max` characters. A line that has no room is left out with all that follow it, so
+/// that no escape is cut in two.
 pub(super) fn joined(lines: &[String], max: usize) -> String {
     let mut text = String::new();
     let mut left = max.saturating_sub(1);
@@ -75,7 +75,8 @@ pub(super) fn joined(lines: &[String], max: usize) -> String {
     text
 }
 
-/// One line of letters, digits, punctuation and single spaces. A question mark stands for anything else that can be seen.
+/// One line of letters, digits, punctuation and single spaces. A question mark stands for anything else that can be
+/// seen.
 fn clean(value: &str) -> String {
     // Each end of a value of megabytes is enough.
     const END: usize = 8 * 1024;
@@ -107,7 +108,8 @@ fn clean(value: &str) -> String {
     text
 }
 
-/// Unicode's characters without a width or a direction of their own: format characters, fillers, variation selectors, tags.
+/// Unicode's characters without a width or a direction of their own: format characters, fillers, variation selectors,
+/// tags.
 fn is_hidden(char: char) -> bool {
     matches!(
         u32::from(char),

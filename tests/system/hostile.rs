@@ -1,5 +1,5 @@
-//! Payloads that a holder of the key made to exhaust the function: as large as possible, in the most expensive shapes. The
-//! function must answer each of them, store it whole, and stay within the smallest memory size that Lambda offers.
+//! Payloads that a holder of the key made to exhaust the function: as large as possible, in the most expensive shapes.
+//! The function must answer each of them, store it whole, and stay within the smallest memory size that Lambda offers.
 
 use std::{fmt::Write as _, time::Duration};
 

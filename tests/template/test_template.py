@@ -29,6 +29,126 @@ def of_type(kind, **parameters):
 # ------------------------------------------------------------------------------------------------------- parameters
 
 
+@pytest.mark.parametrize(
+    ("parameter", "good", "bad"),
+    [
+        (
+            "ExistingBucket",
+            ["", "my-lake", "logs.example.com", "123"],
+            ["My-Lake", "s3://my-lake", "my_lake", "my lake", "ab", "-lake", "arn:aws:s3:::my-lake", "a" * 64],
+        ),
+        (
+            "LakePrefix",
+            ["", "logs/", "security/tracebit/", "team=red/logs/"],
+            ["logs", "/logs/", "my logs/", " ", "logs//", "logs/ ", "s3://bucket/logs/", "lögs/", "/", "../", "a/./b/"],
+        ),
+        *(
+            (
+                parameter,
+                ["", KEY, KEY.replace("key/", "key/mrk-")],
+                ["alias/aws/s3", KEY.replace("key", "alias"), f" {KEY}"],
+            )
+            for parameter in KEYS
+        ),
+        ("DatabaseName", ["tracebit_lake", "x1"], ["", "Tracebit", "tracebit-lake", "tracebit lake", "1x"]),
+        (
+            "EventBusName",
+            ["default", "security", "partner/x.y_z"],
+            ["", "arn:aws:events:eu-west-1:111122223333:event-bus/default", "two words"],
+        ),
+        (
+            "CloudTrailTable",
+            ["default.cloudtrail_logs", "cloudtrail_logs"],
+            ["", "Default.Trail", "a.b.c", "a b", 'a"b', "x; DROP TABLE y", "1x"],
+        ),
+        ("SourceId", ["", "a1b2", "arn:aws:x"], ["two words", 'a"b', "x" * 129]),
+        ("SourceLabel", ["tracebit", "Tracebit prod"], ["", "a\nb", 'a"b']),
+        (
+            "PermissionsBoundaryArn",
+            ["", "arn:aws:iam::111122223333:policy/team/boundary", "arn:aws:iam::aws:policy/PowerUserAccess"],
+            ["boundary", "arn:aws:iam::111122223333:role/boundary", "arn:aws:iam::1:policy/x"],
+        ),
+        (
+            "AlarmEmail",
+            ["", "security@example.com", "first.last+tag@mail.example.co.uk"],
+            [
+                "security",
+                "security@",
+                "@example.com",
+                "security@example",
+                "a b@example.com",
+                "a@example.com, b@example.com",
+                "a@b@example.com",
+                "a@example.com.",
+            ],
+        ),
+    ],
+)
+def test_a_mistyped_parameter_is_refused_with_a_message(parameter, good, bad):
+    declared = source()["Parameters"][parameter]
+    accepted = {value for value in good + bad if re.fullmatch(declared["AllowedPattern"], value)}
+    assert accepted == set(good)
+    assert declared["ConstraintDescription"].startswith("must ")
+
+
+def test_every_parameter_has_a_default_that_it_allows_a_group_and_a_description():
+    parameters = source()["Parameters"]
+    groups = source()["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
+    assert [name for group in groups for name in group["Parameters"]] == list(parameters)
+    for name, parameter in parameters.items():
+        default = str(parameter["Default"])
+        assert re.fullmatch(parameter.get("AllowedPattern", ".*"), default), name
+        assert parameter.get("AllowedValues", [parameter["Default"]]).count(parameter["Default"]) == 1, name
+        assert parameter["Description"] and parameter["ConstraintDescription"], name
+
+
+@pytest.mark.parametrize(
+    ("parameters", "refused"),
+    [
+        ({}, []),
+        ({"RetentionDays": 30, "ObjectLockMode": "GOVERNANCE"}, []),
+        ({"ExistingBucket": "my-lake"}, []),
+        ({"ExistingBucket": "my-lake", "ObjectLockMode": "COMPLIANCE"}, ["ObjectLockMode"]),
+        ({"ExistingBucket": "my-lake", "RetentionDays": 30}, ["RetentionDays"]),
+    ],
+)
+def test_settings_of_a_new_bucket_contradict_an_existing_one(parameters, refused):
+    assert [message.split()[0] for message in refusals(**parameters)] == refused
+
+
+def test_every_parameter_and_output_is_explained():
+    page = (ROOT / "docs/deploy.md").read_text()
+    for name in [*source()["Parameters"], *source()["Outputs"]]:
+        assert f"`{name}`" in page, name
+
+
+# ------------------------------------------------------------------------------------------ function and front door
+
+
+def test_the_function_runs_the_binary_with_the_limits_given():
+    function = properties("WebhookFunction", MemorySize=256)
+    assert function["Runtime"] == "provided.al2023"
+    assert function["Handler"] == "bootstrap"
+    assert function["MemorySize"] == 256
+    assert function["Timeout"] == 60, "time for the worst payload at 128 MB"
+    assert isinstance(function["Timeout"], int), "sam local wants a number"
+    assert function["TracingConfig"] == {"Mode": "Active"}
+    assert "ReservedConcurrentExecutions" not in function, "an account with ten units can reserve none"
+    assert properties("WebhookFunction", ReservedConcurrency=5)["ReservedConcurrentExecutions"] == 5
+    metadata = source()["Resources"]["WebhookFunction"]["Metadata"]
+    assert (metadata["BuildMethod"], metadata["BuildProperties"]) == ("rust-cargolambda", {"Binary": "tracebit-lake"})
+
+
+def test_one_line_of_the_template_says_the_architecture():
+    # A parameter would be asked for again after the build, and nothing would compare the two answers.
+    architectures = source()["Globals"]["Function"]["Architectures"]
+    assert architectures in (["x86_64"], ["arm64"])
+    functions = of_type("AWS::Lambda::Function").values()
+    assert [each["Architectures"] for each in functions] == [architectures] * 3
+    written = re.findall(r"^ *Architectures?:.*", (ROOT / "template.yaml").read_text(), re.M)
+    assert len(written) == 1
+
+
 
 def test_logs_are_json_in_a_group_of_their_own_with_retention():
     assert properties("WebhookFunction")["LoggingConfig"] == {
@@ -192,6 +312,200 @@ def test_the_role_may_add_to_the_lake_read_its_secret_log_and_trace_and_nothing_
         },
         {"Effect": "Allow", "Action": ["xray:PutTraceSegments", "xray:PutTelemetryRecords"], "Resource": "*"},
     ]
+
+
+@pytest.mark.parametrize("role", ["WebhookRole", "DrainRole"])
+def test_the_role_is_bound_to_the_prefix_of_an_existing_bucket(role):
+    put = statements(role, ExistingBucket="my-lake", LakePrefix="logs/")[0]
+    assert put["Resource"] == "arn:aws:s3:::my-lake/logs/*"
+
+
+def keys_of(role, **parameters):
+    """The statements about keys, each as its action, its key, and the service through which alone it is used."""
+    found = {}
+    for each in statements(role, **parameters):
+        if "kms:" in str(each["Action"]):
+            service = each["Condition"]["StringEquals"]["kms:ViaService"].removesuffix(".eu-west-1.amazonaws.com")
+            found[each["Sid"]] = (each["Action"], each["Resource"], service)
+    return found
+
+
+@pytest.mark.parametrize("role", ["WebhookRole", "DrainRole"])
+def test_each_key_serves_its_own_store_alone(role):
+    assert keys_of(role) == {}
+    assert keys_of(role, KmsKeyArn=KEY) == {"EncryptObjects": ("kms:GenerateDataKey", KEY, "s3")}
+    assert keys_of(role, SecretKmsKeyArn=KEY) == {"DecryptSharedSecret": ("kms:Decrypt", KEY, "secretsmanager")}
+    sending = ["kms:Decrypt", "kms:GenerateDataKey"]
+    queue = {"WebhookRole": sending, "DrainRole": "kms:Decrypt"}[role]
+    assert keys_of(role, QueueKmsKeyArn=KEY) == {"UseKeyOfQueue": (queue, KEY, "sqs")}
+    assert keys_of(role, TopicKmsKeyArn=KEY, LogKmsKeyArn=KEY) == {}
+
+
+def test_the_notifier_may_use_the_keys_of_what_it_reads_and_tells():
+    both = ["kms:Decrypt", "kms:GenerateDataKey"]
+    assert keys_of("NotifyRole", SecretKmsKeyArn=KEY, LogKmsKeyArn=KEY) == {}
+    assert keys_of("NotifyRole", KmsKeyArn=KEY) == {"UseKeyOfLake": (both, KEY, "s3")}
+    assert keys_of("NotifyRole", TopicKmsKeyArn=KEY) == {"UseKeyOfTopic": (both, KEY, "sns")}
+    assert keys_of("NotifyRole", QueueKmsKeyArn=KEY) == {"UseKeyOfQueue": ("kms:Decrypt", KEY, "sqs")}
+
+
+def test_queues_topics_and_logs_take_the_customers_keys():
+    for queue in of_type("AWS::SQS::Queue", QueueKmsKeyArn=KEY).values():
+        assert (queue["KmsMasterKeyId"], queue["SqsManagedSseEnabled"]) == (KEY, False)
+    for queue in of_type("AWS::SQS::Queue").values():
+        assert "KmsMasterKeyId" not in queue and queue["SqsManagedSseEnabled"] is True
+    assert {each["KmsMasterKeyId"] for each in of_type("AWS::SNS::Topic", TopicKmsKeyArn=KEY).values()} == {KEY}
+    assert [each.get("KmsKeyId") for each in of_type("AWS::Logs::LogGroup").values()] == [None] * 3
+    groups = of_type("AWS::Logs::LogGroup", **HTTP_API, LogKmsKeyArn=KEY)
+    assert [each["KmsKeyId"] for each in groups.values()] == [KEY] * 4
+
+
+def test_every_role_takes_the_boundary():
+    boundary = "arn:aws:iam::111122223333:policy/boundary"
+    roles = of_type("AWS::IAM::Role", PermissionsBoundaryArn=boundary)
+    assert [each["PermissionsBoundary"] for each in roles.values()] == [boundary] * 3
+    assert not any("PermissionsBoundary" in each for each in of_type("AWS::IAM::Role").values())
+
+
+def test_the_page_has_the_statements_that_the_services_need_of_a_key():
+    section = re.search(r"^### Keys\n(.*?)^### ", (ROOT / "docs/deploy.md").read_text(), re.M | re.S)[1]
+    statements = json.loads(re.search(r"```json\n(.*?)```", section, re.S)[1])
+    services = [each["Principal"]["Service"] for each in statements]
+    assert services == [["events.amazonaws.com", "cloudwatch.amazonaws.com"], "logs.REGION.amazonaws.com"]
+    assert all({"kms:Decrypt", "kms:Decrypt*"} & set(each["Action"]) for each in statements)
+    assert all("kms:GenerateDataKey*" in each["Action"] and each["Effect"] == "Allow" for each in statements)
+
+
+@pytest.mark.parametrize("role", ["WebhookRole", "DrainRole", "NotifyRole"])
+def test_only_lambda_may_take_the_role(role):
+    assert properties(role)["AssumeRolePolicyDocument"]["Statement"] == [
+        {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
+    ]
+
+
+# ---------------------------------------------------------------------------------------------- what outlives the stack
+
+
+def test_the_lake_the_queues_and_their_secret_outlive_the_stack_but_not_a_failed_creation():
+    policies = {
+        name: (each["DeletionPolicy"], each["UpdateReplacePolicy"])
+        for name, each in stack()["Resources"].items()
+        if "DeletionPolicy" in each
+    }
+    kept = ("RetainExceptOnCreate", "Retain")
+    assert policies == {
+        "LakeBucket": kept,
+        "LakeBucketPolicy": kept,
+        "SharedSecret": kept,
+        "SpillQueue": kept,
+        "SpillDeadLetters": kept,
+        "ResultsBucket": kept,
+        "ResultsBucketPolicy": kept,
+    }
+
+
+# ---------------------------------------------------------------------------------------------- spill queue and drain
+
+
+def test_what_spills_is_kept_for_14_days_and_encrypted():
+    for queue in ["SpillQueue", "SpillDeadLetters"]:
+        declared = properties(queue)
+        assert declared["MessageRetentionPeriod"] == 14 * 24 * 3600
+        assert declared["SqsManagedSseEnabled"] is True
+    (denied,) = properties("SpillQueuePolicy")["PolicyDocument"]["Statement"]
+    assert (denied["Effect"], denied["Principal"], denied["Condition"]) == ("Deny", "*", TLS_ONLY)
+    assert denied["Resource"] == ["<SpillQueue.Arn>", "<SpillDeadLetters.Arn>"]
+
+
+def test_a_spilled_payload_is_tried_for_days_before_it_is_a_dead_letter():
+    queue = properties("SpillQueue")
+    assert queue["RedrivePolicy"]["deadLetterTargetArn"] == "<SpillDeadLetters.Arn>"
+    assert queue["VisibilityTimeout"] >= 6 * properties("DrainFunction")["Timeout"]
+    assert queue["VisibilityTimeout"] * queue["RedrivePolicy"]["maxReceiveCount"] > 7 * 24 * 3600
+    # What the function takes for the limit of a message. A dead letter is as large.
+    assert queue["MaximumMessageSize"] == 1024 * 1024
+    assert properties("SpillDeadLetters")["MaximumMessageSize"] == queue["MaximumMessageSize"]
+
+
+def test_the_drain_takes_from_the_queue_and_keeps_there_what_it_cannot_file():
+    mapping = of_type("AWS::Lambda::EventSourceMapping")["DrainFunctionSpilled"]
+    assert (mapping["EventSourceArn"], mapping["FunctionName"]) == ("<SpillQueue.Arn>", "<DrainFunction>")
+    assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    # An event holds 6 MB.
+    assert mapping["BatchSize"] * properties("SpillQueue")["MaximumMessageSize"] < 6_000_000
+    metadata = source()["Resources"]["DrainFunction"]["Metadata"]
+    assert metadata["BuildProperties"] == {"Binary": "tracebit-lake-drain"}
+    logging = properties("DrainFunction")["LoggingConfig"]
+    assert (logging["ApplicationLogLevel"], logging["LogGroup"]) == ("INFO", "<DrainLogs>")
+
+
+def test_the_drain_is_told_the_same_as_the_function_but_for_the_queue():
+    webhook = properties("WebhookFunction")["Environment"]["Variables"]
+    drain = properties("DrainFunction")["Environment"]["Variables"]
+    assert drain == without("SPILL_QUEUE_URL", webhook)
+
+
+def test_the_drains_role_is_the_functions_with_the_other_end_of_the_queue():
+    webhook = {each["Sid"]: each for each in statements()}
+    drain = {each["Sid"]: each for each in statements("DrainRole")}
+    del webhook["SpillWhatIsNotStored"]
+    assert drain.pop("TakeFromQueue") == {
+        "Sid": "TakeFromQueue",
+        "Effect": "Allow",
+        "Action": ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"],
+        "Resource": "<SpillQueue.Arn>",
+    }
+    assert drain.pop("WriteLogs")["Resource"] == "<DrainLogs.Arn>"
+    del webhook["WriteLogs"]
+    assert drain == webhook
+
+
+# ------------------------------------------------------------------------------------------------------ the notifier
+
+
+def test_the_bell_hangs_on_the_objects_that_ring():
+    rule = properties("ObjectCreatedRule", ExistingBucket="my-lake", LakePrefix="logs/")
+    assert rule["EventPattern"] == {
+        "source": ["aws.s3"],
+        "detail-type": ["Object Created"],
+        "detail": {
+            "bucket": {"name": ["my-lake"]},
+            "object": {"key": [{"prefix": "logs/tracebit_alert/"}, {"prefix": "logs/classification_failures/"}]},
+            "reason": ["PutObject", "CompleteMultipartUpload", {"exists": False}],
+        },
+    }
+    assert rule["State"] == "ENABLED"
+    # S3 sends its events to the default bus alone.
+    assert "EventBusName" not in rule
+    (target,) = rule["Targets"]
+    assert (target["Arn"], target["DeadLetterConfig"]) == ("<NotifyQueue.Arn>", {"Arn": "<NotifyDeadLetters.Arn>"})
+    queues = ["<NotifyQueue.Arn>", "<NotifyDeadLetters.Arn>"]
+    denied, allowed = properties("NotifyQueuePolicy")["PolicyDocument"]["Statement"]
+    assert (denied["Effect"], denied["Condition"], denied["Resource"]) == ("Deny", TLS_ONLY, queues)
+    assert without("Sid", allowed) == {
+        "Effect": "Allow",
+        "Principal": {"Service": "events.amazonaws.com"},
+        "Action": "sqs:SendMessage",
+        "Resource": queues,
+        "Condition": {"ArnEquals": {"aws:SourceArn": "<ObjectCreatedRule.Arn>"}},
+    }
+
+
+def test_the_notifier_takes_from_its_queue_and_keeps_there_what_it_cannot_tell():
+    mapping = of_type("AWS::Lambda::EventSourceMapping")["NotifyFunctionCreated"]
+    assert (mapping["EventSourceArn"], mapping["FunctionName"]) == ("<NotifyQueue.Arn>", "<NotifyFunction>")
+    assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    queue = properties("NotifyQueue")
+    assert queue["RedrivePolicy"]["deadLetterTargetArn"] == "<NotifyDeadLetters.Arn>"
+    assert queue["VisibilityTimeout"] >= 6 * properties("NotifyFunction")["Timeout"]
+    assert queue["VisibilityTimeout"] * queue["RedrivePolicy"]["maxReceiveCount"] >= 8 * 3600
+    for each in ("NotifyQueue", "NotifyDeadLetters"):
+        assert properties(each)["MessageRetentionPeriod"] == 14 * 24 * 3600
+        assert properties(each)["SqsManagedSseEnabled"] is True
+    metadata = source()["Resources"]["NotifyFunction"]["Metadata"]
+    assert metadata["BuildProperties"] == {"Binary": "tracebit-lake-notify"}
+    logging = properties("NotifyFunction")["LoggingConfig"]
+    assert (logging["ApplicationLogLevel"], logging["LogGroup"]) == ("INFO", "<NotifyLogs>")
 
 
 

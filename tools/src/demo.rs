@@ -20,8 +20,8 @@ use crate::{local, project};
 
 /// Send every sample in events/ to the function on this machine, and show what is in the lake
 ///
-/// The function's own handler runs in this process, in front of an S3 server on a folder. It needs no AWS account and no
-/// Docker. events/README.md says what each sample shows.
+/// The function's own handler runs in this process, in front of an S3 server on a folder. It needs no AWS account and
+/// no Docker. events/README.md says what each sample shows.
 #[derive(Args)]
 pub(crate) struct Options {
     /// The folder that holds the lake

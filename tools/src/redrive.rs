@@ -33,9 +33,10 @@ const MAX_PAYLOAD_BYTES: usize = 1024 * 1024 * 1024;
 
 /// Store the classification failures that today's schemas know
 ///
-/// Reads the failures in the lake and classifies each again. A log that fits a schema now gets the key and the row id that
-/// it would have had at once. Nothing is deleted or overwritten, so the command can be stopped and started again at any
-/// time. Credentials and region are the AWS SDK's usual ones; they need `s3:ListBucket`, `s3:GetObject` and `s3:PutObject`.
+/// Reads the failures in the lake and classifies each again. A log that fits a schema now gets the key and the row id
+/// that it would have had at once. Nothing is deleted or overwritten, so the command can be stopped and started again
+/// at any time. Credentials and region are the AWS SDK's usual ones; they need `s3:ListBucket`, `s3:GetObject` and
+/// `s3:PutObject`.
 ///
 /// The exit code is 0 if nothing is left, and 1 if a failure still fits no schema, or could not be read or stored.
 #[derive(Args)]

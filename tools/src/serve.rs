@@ -18,9 +18,9 @@ const SAMPLE: &str = "events/logs/alert-aws.json";
 
 /// Take deliveries on this machine and store them in a folder
 ///
-/// Starts a URL that takes deliveries as the deployed function does, and an S3 server on a folder. It needs no AWS account
-/// and no Docker. The secret and the keys are the published ones of the development mode, so both servers are meant for
-/// this machine alone.
+/// Starts a URL that takes deliveries as the deployed function does, and an S3 server on a folder. It needs no AWS
+/// account and no Docker. The secret and the keys are the published ones of the development mode, so both servers are
+/// meant for this machine alone.
 #[derive(Args)]
 pub(crate) struct Options {
     /// The folder that holds the lake
@@ -31,7 +31,8 @@ pub(crate) struct Options {
     listen: SocketAddr,
     /// Where the S3 server listens; port 0 takes a free one
     ///
-    /// `sam local` runs the function in Docker, which cannot reach 127.0.0.1: it needs `--s3 0.0.0.0:9000 --allow-network`.
+    /// `sam local` runs the function in Docker, which cannot reach 127.0.0.1: it needs `--s3 0.0.0.0:9000
+    /// --allow-network`.
     #[arg(long, default_value = "127.0.0.1:9000")]
     s3: SocketAddr,
     /// Allow addresses that the network can reach, although everybody knows the keys and the secret

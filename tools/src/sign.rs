@@ -12,8 +12,8 @@ use tracebit_lake_harness::function_url;
 
 /// Sign a file as Tracebit would, to try a function by hand
 ///
-/// Prints the signature header of the file and a curl command that delivers it, or with --event a whole function-URL event.
-/// The secret is `TRACEBIT_SECRET`, or the secret in Secrets Manager that `TRACEBIT_SECRET_ARN` names.
+/// Prints the signature header of the file and a curl command that delivers it, or with --event a whole function-URL
+/// event. The secret is `TRACEBIT_SECRET`, or the secret in Secrets Manager that `TRACEBIT_SECRET_ARN` names.
 #[derive(Args)]
 pub(crate) struct Options {
     /// The file whose bytes are the body, such as events/logs/alert-aws.json

@@ -1,7 +1,8 @@
-//! Counts the instructions that valgrind sees in tracebit-lake's start and requests, and compares them with the budget in
-//! `budget.yml`. Instructions do not depend on what else the machine does, so a check can keep them.
+//! Counts the instructions that valgrind sees in tracebit-lake's start and requests, and compares them with the budget
+//! in `budget.yml`. Instructions do not depend on what else the machine does, so a check can keep them.
 //!
-//! The functions run as built, under the harness's Runtime API and AWS services, over plain HTTP. `.ci/counts` builds them.
+//! The functions run as built, under the harness's Runtime API and AWS services, over plain HTTP. `.ci/counts` builds
+//! them.
 
 mod budget;
 mod callgrind;

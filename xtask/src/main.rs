@@ -37,7 +37,8 @@ async fn main() -> ExitCode {
     }
 }
 
-/// The project's folder. This tool runs through `cargo xtask`, where the folder of the build is the folder of the sources.
+/// The project's folder. This tool runs through `cargo xtask`, where the folder of the build is the folder of the
+/// sources.
 fn project() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
 }

@@ -71,8 +71,8 @@ impl Cloud {
         Ok(Self { environment, _s3: s3, _secrets: secrets, _folder: folder })
     }
 
-    /// The environment of a function: as deployed, the secret comes from Secrets Manager; one that knows no such service
-    /// is told the secret itself.
+    /// The environment of a function: as deployed, the secret comes from Secrets Manager; one that knows no such
+    /// service is told the secret itself.
     pub(crate) fn environment(&self, fetches_secret: bool) -> Vec<(&str, &str)> {
         let secret =
             if fetches_secret { ("TRACEBIT_SECRET_ARN", ARN) } else { ("TRACEBIT_SECRET", DEVELOPMENT_SECRET) };

@@ -29,7 +29,8 @@ pub(crate) struct Function {
     pub(crate) bootstrap: PathBuf,
     /// What is uploaded, in bytes, where that is the bootstrap alone.
     pub(crate) zip_bytes: Option<usize>,
-    /// Whether it is a build of tracebit-lake, which takes the secret from Secrets Manager and stores each log by itself.
+    /// Whether it is a build of tracebit-lake, which takes the secret from Secrets Manager and stores each log by
+    /// itself.
     pub(crate) is_ours: bool,
     /// Whether it refuses what is not signed.
     pub(crate) verifies: bool,

@@ -1,8 +1,8 @@
 //! How fast tracebit-lake starts and answers, and what a request costs, beside functions that do less.
 //!
-//! Real parts: release binaries as processes of their own under a Runtime API server, S3 and Secrets Manager over TLS with a
-//! certificate authority made for the run, and the CPU share that Lambda gives a memory size. `benches/README.md` says
-//! what is measured and shows the result.
+//! Real parts: release binaries as processes of their own under a Runtime API server, S3 and Secrets Manager over TLS
+//! with a certificate authority made for the run, and the CPU share that Lambda gives a memory size.
+//! `benches/README.md` says what is measured and shows the result.
 
 mod cloud;
 mod cost;

@@ -24,8 +24,8 @@ const PAUSE: Duration = Duration::from_millis(25);
 /// After the last answer a function is still busy asking for the next event.
 const SETTLE: Duration = Duration::from_millis(100);
 
-/// The statuses of a delivery, and of a forgery. A forgery is a 503 for some seconds after another one made tracebit-lake look
-/// for a new secret.
+/// The statuses of a delivery, and of a forgery. A forgery is a 503 for some seconds after another one made
+/// tracebit-lake look for a new secret.
 const STORED: &[u16] = &[200];
 const REFUSED: &[u16] = &[401, 503];
 

@@ -1,7 +1,8 @@
 //! The CPU share of a memory size: that size / 1769 of a core, as a cgroup's quota.
 //!
-//! Lambda gives a function a whole core at 1769 MB and proportionally less below (AWS's documentation, "Configure Lambda
-//! function memory"), but a whole core during INIT. The period of 20 ms is what measurements of Lambda's throttling found.
+//! Lambda gives a function a whole core at 1769 MB and proportionally less below (AWS's documentation, "Configure
+//! Lambda function memory"), but a whole core during INIT. The period of 20 ms is what measurements of Lambda's
+//! throttling found.
 
 use std::{fs, io, path::PathBuf, process};
 

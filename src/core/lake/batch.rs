@@ -1,10 +1,10 @@
 //! The records of one payload, and the objects that they become.
 //!
-//! One log becomes one object, named after the log itself, so a log is one row however it is delivered. Only if a payload
-//! holds more than [`RECORDS_PER_OBJECT`] records of one table and hour do they share objects.
+//! One log becomes one object, named after the log itself, so a log is one row however it is delivered. Only if a
+//! payload holds more than [`RECORDS_PER_OBJECT`] records of one table and hour do they share objects.
 //!
-//! Records are kept in contents until their object is stored, so that a payload of many small logs does not take several
-//! times its size in memory.
+//! Records are kept in contents until their object is stored, so that a payload of many small logs does not take
+//! several times its size in memory.
 
 use std::{borrow::Cow, ops::Range};
 

@@ -1,5 +1,5 @@
-//! The line of JSON that the lake keeps. A log keeps its own members as they were sent, and the standard fields follow. A
-//! classification failure keeps the text as sent and says what is wrong with it.
+//! The line of JSON that the lake keeps. A log keeps its own members as they were sent, and the standard fields follow.
+//! A classification failure keeps the text as sent and says what is wrong with it.
 
 use std::borrow::Cow;
 

@@ -59,8 +59,8 @@ pub fn decode(body: Verified<'_>, encoding: ContentEncoding, limit: usize) -> Re
     }
 }
 
-/// Decompresses a payload that the lake holds, if its first bytes say that it is compressed. It was verified before it was
-/// stored.
+/// Decompresses a payload that the lake holds, if its first bytes say that it is compressed. It was verified before it
+/// was stored.
 ///
 /// # Errors
 /// As [`decode`].

@@ -1,8 +1,8 @@
 //! Splits a payload into elements, one for each log.
 //!
-//! The split looks at brackets and strings. [`crate::schema`] decides whether an element is valid JSON. One broken element
-//! never takes a neighbour with it: after it, the split goes on at the next text that is certainly a log. No JSON parser
-//! does this, because a parser stops at the first broken element.
+//! The split looks at brackets and strings. [`crate::core::schema`] decides whether an element is valid JSON. One broken
+//! element never takes a neighbour with it: after it, the split goes on at the next text that is certainly a log. No
+//! JSON parser does this, because a parser stops at the first broken element.
 
 use memchr::{memchr, memchr3};
 
@@ -20,7 +20,8 @@ const MIN_SCANNED_BYTES: usize = 64;
 /// Whether a log begins at the start of a text, and how many bytes show it.
 pub type Probe = fn(&[u8]) -> (bool, usize);
 
-/// Splits a payload into its elements, without the white space around them. Blank lines and empty elements are left out.
+/// Splits a payload into its elements, without the white space around them. Blank lines and empty elements are left
+/// out.
 ///
 /// The content shows the stream type: an array, one object (over several lines, too), or an object on each line. If a
 /// text is none of these, it is one element. So is a text of brackets and commas alone, because what was signed is kept
@@ -64,8 +65,8 @@ pub fn elements(payload: &[u8], probe: Probe) -> Elements<'_> {
     if sequence.search.next_log(inside, 0).is_some() { sequence } else { whole }
 }
 
-/// Whether the lines hold an object each, some of them perhaps broken. In an array, a line that begins or ends with a comma
-/// shows that it was printed over several lines.
+/// Whether the lines hold an object each, some of them perhaps broken. In an array, a line that begins or ends with a
+/// comma shows that it was printed over several lines.
 fn has_object_lines(payload: &[u8]) -> bool {
     let lines = || payload.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
     let is_object = |line: &[u8]| line.first() == Some(&b'{') && value_len(line) == Some(line.len());
@@ -290,8 +291,8 @@ fn opening(closing: u8) -> u8 {
     if closing == b'}' { b'{' } else { b'[' }
 }
 
-/// The brackets and commas of `text` that are not part of a string, each with its place. A string ends at a line break at
-/// the latest, because JSON strings have none (RFC 8259, 7). The line break that cuts one comes too.
+/// The brackets and commas of `text` that are not part of a string, each with its place. A string ends at a line break
+/// at the latest, because JSON strings have none (RFC 8259, 7). The line break that cuts one comes too.
 fn structure(text: &[u8]) -> impl Iterator<Item = (usize, u8)> {
     let mut at = 0;
     std::iter::from_fn(move || {

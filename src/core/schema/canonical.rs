@@ -1,9 +1,9 @@
 //! The canonical form of a log, from which its row id is made: the same for the same log, however it is spelled.
 //!
 //! It follows RFC 8785 (JSON Canonicalization Scheme), with two deviations. Members are sorted by the bytes of their
-//! quoted names in UTF-8, not by UTF-16 code units. Numbers keep the digits as sent: two numbers of 40 digits are not the
-//! same because a double cannot tell them apart. As in RFC 8785, there is no white space, and strings have the fewest
-//! escapes. The form must never change, because row ids and keys of existing lakes depend on it; tests pin it.
+//! quoted names in UTF-8, not by UTF-16 code units. Numbers keep the digits as sent: two numbers of 40 digits are not
+//! the same because a double cannot tell them apart. As in RFC 8785, there is no white space, and strings have the
+//! fewest escapes. The form must never change, because row ids and keys of existing lakes depend on it; tests pin it.
 
 use std::cmp::Ordering;
 
@@ -213,7 +213,8 @@ fn repeated_in_another_case(members: &mut [Member], bytes: &[u8]) -> Option<Stri
     members.array_windows().find(is_repeated).map(|[_, repeated]| unquoted(repeated.name(bytes)))
 }
 
-/// A character in lower case. At the end of a word, a sigma is another character in lower case; it counts as the usual one.
+/// A character in lower case. At the end of a word, a sigma is another character in lower case; it counts as the usual
+/// one.
 fn fold_case(character: char) -> impl Iterator<Item = char> {
     character.to_lowercase().map(|lower| if lower == '\u{3c2}' { '\u{3c3}' } else { lower })
 }

@@ -1,5 +1,5 @@
-//! The schema language: Panther's, read strictly, so that a typo in a schema is an error. `build.rs` has turned the YAML
-//! into JSON. `metrics` is this project's own addition.
+//! The schema language: Panther's, read strictly, so that a typo in a schema is an error. `build.rs` has turned the
+//! YAML into JSON. `metrics` is this project's own addition.
 //!
 //! Source of the rules: Panther's documentation, "Writing schemas" and "Log schema reference".
 

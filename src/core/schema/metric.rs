@@ -15,7 +15,8 @@
 //!     description: health checks
 //! ```
 //!
-//! A field is a path such as `discriminator.subtype`. `values` bounds the dimension, so that no sender can create metrics.
+//! A field is a path such as `discriminator.subtype`. `values` bounds the dimension, so that no sender can create
+//! metrics.
 
 use serde::Deserialize;
 use serde_json::Value;

@@ -238,15 +238,15 @@ impl Walk<'_> {
     }
 }
 
-/// Whether Hive's JSON reader takes the name for a column's number: `_col0`. Such a name would overwrite that column, or end every
-/// query that meets the record.
+/// Whether Hive's JSON reader takes the name for a column's number: `_col0`. Such a name would overwrite that column,
+/// or end every query that meets the record.
 fn is_positional(name: &str) -> bool {
     name.strip_prefix("_col")
         .is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
-/// The field whose name is `name` in another case. Athena matches names without case, so a query would read the member as
-/// the field, or fail on its type.
+/// The field whose name is `name` in another case. Athena matches names without case, so a query would read the member
+/// as the field, or fail on its type.
 fn find_in_another_case<'f>(fields: &'f [Field], name: &str) -> Option<&'f str> {
     if name.is_ascii() {
         let field = fields.iter().find(|field| field.name.eq_ignore_ascii_case(name));

@@ -287,7 +287,8 @@ fn error_reply(status: u16, code: &str) -> Reply {
         reply.headers_mut().insert(LOCATION, HeaderValue::from_static("http://127.0.0.1:1/"));
     }
     if code == "RequestTimeTooSkewed" {
-        // Far enough off that the SDK corrects its clock, and near enough that s3s accepts a request signed by that clock.
+        // Far enough off that the SDK corrects its clock, and near enough that s3s accepts a request signed by that
+        // clock.
         let date = (Utc::now() + TimeDelta::minutes(10)).format("%a, %d %b %Y %H:%M:%S GMT").to_string();
         reply.headers_mut().insert(DATE, date.try_into().expect("a date"));
     }

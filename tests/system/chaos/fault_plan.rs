@@ -55,7 +55,8 @@ impl FaultPlan {
         Self { s3, sqs, secrets, outage: Mutex::default(), is_corrected: AtomicBool::new(false) }
     }
 
-    /// Sometimes makes the next one to three requests to S3 fail, and sometimes those to SQS too. Any instance may send them.
+    /// Sometimes makes the next one to three requests to S3 fail, and sometimes those to SQS too. Any instance may send
+    /// them.
     pub(super) fn may_fail_a_delivery(&self, rng: &mut Rng) {
         if rng.f32() < 0.1 {
             self.s3.fail_next(rng.usize(1..4), choose(rng, &BY_S3));

@@ -1,10 +1,10 @@
-//! Chaos: thousands of deliveries while S3, SQS and Secrets Manager fail at random in every way and refuse connections for a
-//! while, and the functions are killed at random. Logs come again in the company of others, and whole deliveries come again.
-//! In the middle a release with a corrected schema replaces the functions. The failures of the earlier one are delivered
-//! again at the end.
+//! Chaos: thousands of deliveries while S3, SQS and Secrets Manager fail at random in every way and refuse connections
+//! for a while, and the functions are killed at random. Logs come again in the company of others, and whole deliveries
+//! come again. In the middle a release with a corrected schema replaces the functions. The failures of the earlier one
+//! are delivered again at the end.
 //!
-//! Afterwards every acknowledged log must be in the lake exactly once, in an object of its own and readable, and no other
-//! log may be there.
+//! Afterwards every acknowledged log must be in the lake exactly once, in an object of its own and readable, and no
+//! other log may be there.
 //!
 //! `CHAOS_SEED` repeats a round. `CHAOS_DELIVERIES` runs rounds with consecutive seeds until that many deliveries are
 //! acknowledged.

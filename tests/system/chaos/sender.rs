@@ -1,5 +1,5 @@
-//! A sender with its own instance of the function. It sends each delivery until it is acknowledged, and sometimes kills the
-//! function.
+//! A sender with its own instance of the function. It sends each delivery until it is acknowledged, and sometimes kills
+//! the function.
 
 use std::{
     collections::VecDeque,
@@ -25,7 +25,8 @@ const REPLAYABLE: usize = 50;
 
 /// Sends this many deliveries. Returns what happened, and the ids of the acknowledged logs.
 ///
-/// Logs that were acknowledged come again, alone or in the company of others, new and old. Whole deliveries come again, too.
+/// Logs that were acknowledged come again, alone or in the company of others, new and old. Whole deliveries come again,
+/// too.
 pub(super) async fn send_all(plan: &FaultPlan, mut rng: Rng, name: usize, deliveries: usize) -> (Totals, Vec<String>) {
     let (mut totals, mut acknowledged) = (Totals::default(), Vec::<String>::new());
     let mut sent = VecDeque::with_capacity(REPLAYABLE);

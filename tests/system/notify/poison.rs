@@ -1,5 +1,5 @@
-//! Records that a holder of the key made to exhaust the notifier. None of them may cost another message of its batch its
-//! publication, at the smallest memory size that Lambda offers.
+//! Records that a holder of the key made to exhaust the notifier. None of them may cost another message of its batch
+//! its publication, at the smallest memory size that Lambda offers.
 
 use std::fmt::Write as _;
 

@@ -1,7 +1,7 @@
-//! The whole way, in a storm: webhook and drain store logs, S3 sends an event for each new object, and the notifier tells
-//! people and machines. S3, SQS, SNS and EventBridge fail at random, all three functions are killed at random, and S3's
-//! events come in no order and sometimes twice. Afterwards every acknowledged log must be on the bus, every one of
-//! sufficient severity on the topic, every alert in an e-mail, and nothing anywhere that is not in the lake.
+//! The whole way, in a storm: webhook and drain store logs, S3 sends an event for each new object, and the notifier
+//! tells people and machines. S3, SQS, SNS and EventBridge fail at random, all three functions are killed at random,
+//! and S3's events come in no order and sometimes twice. Afterwards every acknowledged log must be on the bus, every
+//! one of sufficient severity on the topic, every alert in an e-mail, and nothing anywhere that is not in the lake.
 //!
 //! `STORM_SEED` repeats a run.
 

@@ -1,5 +1,5 @@
-//! Functions that are this test program itself, started anew: the binary's own loop around an application that the binary
-//! does not offer, such as one with another schema or another clock.
+//! Functions that are this test program itself, started anew: the binary's own loop around an application that the
+//! binary does not offer, such as one with another schema or another clock.
 //!
 //! Such a function is a test that is ignored and never ends. [`start`] runs that test alone.
 

@@ -7,8 +7,8 @@ use anyhow::{Context as _, Result};
 /// Extensions of the processor for which libraries have code of their own.
 const EXTENSIONS: [&str; 5] = ["avx2", "avx512f", "bmi2", "erms", "sha_ni"];
 
-/// The versions of compiler, valgrind and C library, and the processor's extensions. Counts of machines that differ in one
-/// of them are not comparable.
+/// The versions of compiler, valgrind and C library, and the processor's extensions. Counts of machines that differ in
+/// one of them are not comparable.
 pub(super) fn machine() -> Result<String> {
     let versions = [("rustc", "--version"), ("valgrind", "--version"), ("getconf", "GNU_LIBC_VERSION")];
     let mut parts =

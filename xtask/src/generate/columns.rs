@@ -46,7 +46,8 @@ const TABLE: &str = r"
           Columns:
 <COLUMNS>";
 
-/// The standard fields, in the order in which a record has them. Only the two times are written as Hive reads a timestamp.
+/// The standard fields, in the order in which a record has them. Only the two times are written as Hive reads a
+/// timestamp.
 const STANDARD_COLUMNS: [Column<'static>; 7] = [
     Column("p_log_type", "string", "Log type, the schema that the log fits"),
     Column("p_event_time", "timestamp", "When it happened, in UTC"),

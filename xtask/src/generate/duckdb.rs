@@ -1,7 +1,8 @@
-//! `queries/duckdb.sql`: the tables of the lake as views in DuckDB, with the columns and types that Athena's tables have.
+//! `queries/duckdb.sql`: the tables of the lake as views in DuckDB, with the columns and types that Athena's tables
+//! have.
 //!
-//! DuckDB would guess the columns from the first files, and a lake has records of every shape. A table without an object is a
-//! view without rows: DuckDB refuses a pattern that matches no file, so the script looks first.
+//! DuckDB would guess the columns from the first files, and a lake has records of every shape. A table without an
+//! object is a view without rows: DuckDB refuses a pattern that matches no file, so the script looks first.
 
 use std::path::Path;
 
@@ -26,8 +27,8 @@ const HEAD: &str = "\
 -- Written by cargo xtask generate.
 ";
 
-/// A table. A record's line may be as large as the largest payload, and a failure's six times that, because JSON may write
-/// six bytes for one.
+/// A table. A record's line may be as large as the largest payload, and a failure's six times that, because JSON may
+/// write six bytes for one.
 const TABLE: &str = "
 SET VARIABLE <NAME> = (SELECT CASE WHEN count(*) > 0 THEN $$
   SELECT <SELECTED>, day

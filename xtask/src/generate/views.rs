@@ -1,7 +1,8 @@
 //! The views in `template.yaml`, of the files in `views/`.
 //!
-//! Athena keeps a view as JSON in base64, with its columns in Trino's words, and once more in Hive's for Glue. Here a column
-//! stands once: behind it in the SQL there is a comment with its type in Trino's words, and after a colon what it means.
+//! Athena keeps a view as JSON in base64, with its columns in Trino's words, and once more in Hive's for Glue. Here a
+//! column stands once: behind it in the SQL there is a comment with its type in Trino's words, and after a colon what
+//! it means.
 
 use std::{fs, path::Path};
 

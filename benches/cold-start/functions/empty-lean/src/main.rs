@@ -1,5 +1,5 @@
-//! A handler that does nothing, on one thread, without log lines, and only for the events of function URLs: the least that
-//! the Lambda runtime costs.
+//! A handler that does nothing, on one thread, without log lines, and only for the events of function URLs: the least
+//! that the Lambda runtime costs.
 
 use lambda_http::{Body, Error, Request, Response, run, service_fn};
 
