@@ -17,7 +17,6 @@ use flate2::{Compression, write::GzEncoder};
 use sha2::{Digest as _, Sha256};
 use tracebit_lake::{
     core::{
-        delivery::ContentEncoding,
         lake::{Batch, Prefix, ReceiveContext, Source},
         payload::{decode, elements},
         schema::{Schemas, probe},
@@ -55,7 +54,7 @@ fn decode_plain(bencher: Bencher<'_, '_>, bytes: usize) {
     let delivery = Delivery::of(alerts(bytes));
     let body = delivery.verified();
     bencher.counter(BytesCount::of_slice(&delivery.body)).bench(|| {
-        let payload = decode(black_box(body), ContentEncoding::None, usize::MAX).unwrap();
+        let payload = decode(black_box(body), usize::MAX).unwrap();
         elements(&payload, probe).count()
     });
 }
@@ -67,7 +66,7 @@ fn decode_gzip(bencher: Bencher<'_, '_>, bytes: usize) {
     let delivery = Delivery::of(gzip(&plain));
     let body = delivery.verified();
     bencher.counter(BytesCount::of_slice(&plain)).bench(|| {
-        let payload = decode(black_box(body), ContentEncoding::None, usize::MAX).unwrap();
+        let payload = decode(black_box(body), usize::MAX).unwrap();
         elements(&payload, probe).count()
     });
 }
@@ -93,7 +92,7 @@ fn validate_record(bencher: Bencher<'_, '_>, bytes: usize) {
 fn verify_validate_record(bencher: Bencher<'_, '_>, bytes: usize) {
     let delivery = Delivery::of(alerts(bytes));
     bencher.counter(BytesCount::of_slice(&delivery.body)).bench(|| {
-        let payload = decode(delivery.verified(), ContentEncoding::None, usize::MAX).unwrap();
+        let payload = decode(delivery.verified(), usize::MAX).unwrap();
         bodies(&payload)
     });
 }

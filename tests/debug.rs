@@ -7,7 +7,7 @@ use chrono::Utc;
 use tracebit_lake::{
     aws::sqs_event::SqsEvent,
     core::{
-        delivery::{ContentEncoding, Delivery, Header},
+        delivery::{Delivery, Header},
         envelope::Envelope,
         lake::{Batch, Failure, Prefix, ReceiveContext, Source},
         payload::elements,
@@ -40,7 +40,7 @@ fn no_type_shows_a_body_a_header_a_payload_or_a_signature() {
     let delivery = Delivery {
         received: Utc::now(),
         signature: Ok(signature),
-        encoding: ContentEncoding::None,
+        is_labelled_compressed: false,
         body: Redacted(body.clone().into_bytes()),
     };
     let verified = verify(body.as_bytes(), &signature, std::slice::from_ref(&secret)).unwrap();

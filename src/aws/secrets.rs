@@ -101,21 +101,31 @@ impl Secrets {
         })
     }
 
-    /// Fetches the secret at INIT, so that the first delivery need not wait for it.
+    /// Fetches the secret at INIT, so that the first delivery need not wait for it, and says what is odd about it.
     ///
     /// # Errors
     /// [`SecretError::Missing`] and [`SecretError::Unusable`], because the configuration is wrong then. If Secrets
     /// Manager cannot be reached, the first delivery tries again.
     pub async fn warm(&self, deadline: Deadline) -> Result<(), SecretError> {
-        let Kind::Managed(managed) = &self.0 else { return Ok(()) };
+        let managed = match &self.0 {
+            Kind::Fixed(secret) => {
+                warn_if_odd(std::slice::from_ref(secret));
+                return Ok(());
+            }
+            Kind::Managed(managed) => managed,
+        };
         let mut rotation = managed.rotation.lock().await;
         match managed.fetch(&mut rotation, deadline).await {
+            Ok(()) => {
+                warn_if_odd(rotation.secrets((managed.clock)()));
+                Ok(())
+            }
             Err(error @ SecretError::Unavailable(_)) => {
                 rotation.forget_failure();
                 tracing::warn!("cannot fetch the shared secret at start-up; the first delivery tries again: {error}");
                 Ok(())
             }
-            other => other,
+            Err(error) => Err(error),
         }
     }
 
@@ -230,6 +240,13 @@ impl Managed {
             Err(error) if error.code() == Some("ResourceNotFoundException") => Version::Missing(error.to_string()),
             Err(error) => Version::Unavailable(error.to_string()),
         }
+    }
+}
+
+/// A secret that was copied with something around it refuses every delivery, and nothing else would say why.
+fn warn_if_odd(secrets: &[Secret]) {
+    if let Some(oddity) = secrets.iter().find_map(Secret::oddity) {
+        tracing::warn!("the shared secret looks wrong: {oddity}; it is used as it is");
     }
 }
 

@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use super::{
+    payload::is_compressed,
     redacted::Redacted,
     signature::{Signature, SignatureError},
 };
@@ -14,8 +15,8 @@ pub struct Delivery {
     pub received: DateTime<Utc>,
     /// Its signature, or why it has none.
     pub signature: Result<Signature, SignatureError>,
-    /// Its content encoding.
-    pub encoding: ContentEncoding,
+    /// Whether a header says that the body is compressed. The body itself decides how it is decoded.
+    pub is_labelled_compressed: bool,
     /// The body as it was sent.
     pub body: Redacted<Vec<u8>>,
 }
@@ -53,50 +54,26 @@ impl Header {
         }
     }
 
-    /// The header as a content encoding.
+    /// Whether the header, as a content encoding, names gzip or zstd.
     #[must_use]
-    pub fn content_encoding(&self) -> ContentEncoding {
-        match self {
-            Self::Missing => ContentEncoding::None,
-            Self::Once(name) => ContentEncoding::parse(name),
-            Self::Repeated => ContentEncoding::Unknown,
-        }
+    pub fn names_compression(&self) -> bool {
+        let Self::Once(name) = self else { return false };
+        ["gzip", "x-gzip", "zstd"].iter().any(|known| known.eq_ignore_ascii_case(name.trim()))
     }
 }
 
-/// How the body is compressed, as far as its headers say.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ContentEncoding {
-    /// No encoding is named, so the first bytes of the body decide.
-    None,
-    /// RFC 1952.
-    Gzip,
-    /// RFC 8878.
-    Zstd,
-    /// An encoding that cannot be decoded, or several.
-    Unknown,
-}
-
-impl ContentEncoding {
-    /// Reads the name of an encoding. Case and spaces around it do not matter.
+impl Delivery {
+    /// What shows that something on the way changed the body, so that its signature cannot verify. An HTTP API, for
+    /// instance, reads a gzip body that is labelled JSON as text.
     #[must_use]
-    pub fn parse(name: &str) -> Self {
-        match name.trim().to_ascii_lowercase().as_str() {
-            "" | "identity" => Self::None,
-            "gzip" | "x-gzip" => Self::Gzip,
-            "zstd" => Self::Zstd,
-            _ => Self::Unknown,
-        }
-    }
-
-    /// The name by which [`ContentEncoding::parse`] reads it again.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::None => "identity",
-            Self::Gzip => "gzip",
-            Self::Zstd => "zstd",
-            Self::Unknown => "unknown",
+    pub fn sign_of_change(&self) -> Option<&'static str> {
+        const REPLACEMENT: &str = "\u{fffd}";
+        if self.is_labelled_compressed && !is_compressed(&self.body) {
+            Some("a header says that the body is compressed, and it is not")
+        } else if memchr::memmem::find(&self.body, REPLACEMENT.as_bytes()).is_some() {
+            Some("the body holds U+FFFD, which stands for bytes that are no text")
+        } else {
+            None
         }
     }
 }
@@ -128,21 +105,23 @@ mod tests {
     }
 
     #[test]
-    fn an_encoding_survives_its_name() {
-        use ContentEncoding::{Gzip, None, Unknown, Zstd};
-        for (values, encoding) in [
-            (&[][..], None),
-            (&["identity"], None),
-            (&[" GZip "], Gzip),
-            (&["x-gzip"], Gzip),
-            (&["zstd"], Zstd),
-            (&["br"], Unknown),
-            (&["gzip, gzip"], Unknown),
-            (&["gzip", "gzip"], Unknown),
-            (&["é"], Unknown),
+    fn a_body_that_was_changed_on_the_way_shows_it() {
+        let delivery = |encoding: &[&str], body: &[u8]| Delivery {
+            received: Utc::now(),
+            signature: Err(SignatureError::Missing),
+            is_labelled_compressed: header(encoding).names_compression(),
+            body: Redacted(body.to_vec()),
+        };
+        for (encoding, body, is_changed) in [
+            (&[][..], &b"{}"[..], false),
+            (&["GZip "], b"\x1f\x8b\x08", false),
+            (&["zstd"], b"\x28\xb5\x2f\xfd", false),
+            (&["x-gzip"], b"{}", true),
+            (&["UTF-8"], b"{}", false),
+            (&["gzip"], "\u{1f}\u{fffd}\u{8}".as_bytes(), true),
+            (&[], "\u{1f}\u{fffd}\u{8}".as_bytes(), true),
         ] {
-            assert_eq!(header(values).content_encoding(), encoding, "{values:?}");
-            assert_eq!(ContentEncoding::parse(encoding.name()), encoding);
+            assert_eq!(delivery(encoding, body).sign_of_change().is_some(), is_changed, "{encoding:?} {body:?}");
         }
     }
 }

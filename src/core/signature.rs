@@ -13,6 +13,9 @@ use zeroize::Zeroizing;
 /// The header that carries the signature.
 pub const HEADER: &str = "x-tracebit-signature-256";
 
+/// What may stand before a signature, in any case.
+const LABEL: &str = "sha256=";
+
 /// The length of the shortest secret that is accepted, in bytes. HMAC-SHA256 makes full use of up to 64.
 pub const MIN_SECRET_BYTES: usize = 16;
 
@@ -36,6 +39,20 @@ impl Secret {
             return Err(SecretTooShort);
         }
         Ok(Self(Zeroizing::new(text.as_bytes().to_vec())))
+    }
+
+    /// What about the secret looks like a mistake in copying it. It verifies nothing then that Tracebit signs, although
+    /// it looks right.
+    #[must_use]
+    pub fn oddity(&self) -> Option<&'static str> {
+        let is_space = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_whitespace);
+        match self.0.as_slice() {
+            secret if secret.starts_with(b"\xef\xbb\xbf") => Some("it begins with a byte order mark"),
+            secret if is_space(secret.first()) => Some("it begins with white space"),
+            secret if is_space(secret.last()) => Some("it ends in white space, or in more than one newline"),
+            [b'"', .., b'"'] | [b'\'', .., b'\''] => Some("it stands in quotation marks"),
+            _ => None,
+        }
     }
 
     /// The signature of `body` under this secret, as Tracebit would send it. For the command-line tool and for tests.
@@ -79,8 +96,9 @@ pub enum SignatureError {
 pub struct Signature([u8; 32]);
 
 impl Signature {
-    /// Decodes hex in either case, or base64 (standard or URL alphabet, padded or not), with an optional `sha256=`
-    /// before it. Hex has 64 characters and base64 has 43, so neither can be mistaken for the other.
+    /// Decodes hex in either case, also with a dash after each byte, or base64 (standard or URL alphabet, padded or
+    /// not), with an optional `sha256=` in any case before it. Hex has 64 characters, or 95 with dashes, and base64 has
+    /// 43, so none can be mistaken for another.
     ///
     /// # Errors
     /// [`SignatureError::Malformed`] if `text` is neither.
@@ -90,7 +108,10 @@ impl Signature {
 
     fn decode(text: &str) -> Option<Self> {
         let text = text.trim();
-        let text = text.strip_prefix("sha256=").unwrap_or(text).trim();
+        let is_labelled = text.get(..LABEL.len()).is_some_and(|start| start.eq_ignore_ascii_case(LABEL));
+        let text = if is_labelled { text.get(LABEL.len()..).unwrap_or_default().trim() } else { text };
+        let without_dashes = dashed_hex(text);
+        let text = without_dashes.as_deref().unwrap_or(text);
         let bytes = if text.len() == 64 {
             HEXLOWER_PERMISSIVE.decode(text.as_bytes()).ok()?
         } else {
@@ -112,6 +133,13 @@ impl fmt::Debug for Signature {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Signature(…)")
     }
+}
+
+/// The hex of a text in which a dash stands after each byte but the last, as .NET's `BitConverter` writes it.
+fn dashed_hex(text: &str) -> Option<String> {
+    let is_dash = |at: usize| at % 3 == 2;
+    let is_dashed = text.len() == 95 && text.bytes().enumerate().all(|(at, byte)| is_dash(at) == (byte == b'-'));
+    is_dashed.then(|| text.replace('-', ""))
 }
 
 /// A body whose signature verifies. Only [`verify`] makes one of a delivery, and nothing else can be decoded.
@@ -179,7 +207,10 @@ mod tests {
             })
             .unwrap();
         let raw = secret().sign(&body).0;
+        let dashed = raw.map(|byte| format!("{byte:02X}")).join("-");
         let encodings = [
+            dashed.clone(),
+            dashed.to_lowercase(),
             HEXLOWER_PERMISSIVE.encode(&raw),
             HEXUPPER.encode(&raw),
             BASE64.encode(&raw),
@@ -188,7 +219,8 @@ mod tests {
             BASE64URL_NOPAD.encode(&raw),
         ];
         for text in encodings {
-            for sent in [text.clone(), format!("sha256={text}"), format!("  sha256= {text} ")] {
+            for sent in [text.clone(), format!("sha256={text}"), format!("SHA256={text}"), format!("  sha256= {text} ")]
+            {
                 let signature = Signature::parse(&sent).unwrap_or_else(|_| panic!("{sent}"));
                 assert!(verify(&body, &signature, &[secret()]).is_some(), "{sent}");
             }
@@ -202,7 +234,21 @@ mod tests {
         let twice = format!("{hex},{hex}");
         let prefixed_twice = format!("sha256=sha256={hex}");
         let not_hex = hex.replace(|c: char| c.is_ascii_digit(), "g");
-        for text in ["", "sha256=", "sha256", &hex[..62], &long, &twice, &prefixed_twice, &not_hex, "==", "ü"] {
+        let [dashes, few_dashes] = ["-".repeat(95), format!("{}-{}", &hex[..32], &hex[32..])];
+        for text in [
+            &*dashes,
+            &few_dashes,
+            "",
+            "sha256=",
+            "sha256",
+            &hex[..62],
+            &long,
+            &twice,
+            &prefixed_twice,
+            &not_hex,
+            "==",
+            "ü",
+        ] {
             assert!(Signature::parse(text).is_err(), "{text}");
         }
     }
@@ -214,6 +260,23 @@ mod tests {
         assert!(verify(b"body", &signature, &[new.clone(), old]).is_some());
         assert!(verify(b"body", &signature, &[new]).is_none());
         assert!(verify(b"body", &signature, &[]).is_none());
+    }
+
+    #[test]
+    fn an_odd_secret_says_what_is_odd() {
+        for (text, oddity) in [
+            ("\"0123456789abcdef\"", "quotation marks"),
+            ("'0123456789abcdef'", "quotation marks"),
+            (" 0123456789abcdef", "begins with white space"),
+            ("0123456789abcdef ", "ends in white space"),
+            ("0123456789abcdef\n\n", "more than one newline"),
+            ("\u{feff}0123456789abcdef", "byte order mark"),
+        ] {
+            assert!(Secret::new(text).unwrap().oddity().unwrap().contains(oddity), "{text:?}");
+        }
+        for text in ["0123456789abcdef\n", "0123456789 \"abcdef", "'0123456789abcdef"] {
+            assert_eq!(Secret::new(text).unwrap().oddity(), None, "{text:?}");
+        }
     }
 
     #[test]

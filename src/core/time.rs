@@ -10,7 +10,12 @@ use chrono::{DateTime, Datelike as _, Timelike as _, Utc};
 /// # Errors
 /// A text that says what is wrong with it.
 pub fn parse(text: &str) -> Result<DateTime<Utc>, &'static str> {
-    let time = DateTime::parse_from_rfc3339(text).map_err(|_| "expected an RFC 3339 timestamp")?.to_utc();
+    const EXPECTED: &str = "expected an RFC 3339 timestamp";
+    // chrono also takes U+2212 for a minus sign.
+    if !text.is_ascii() {
+        return Err(EXPECTED);
+    }
+    let time = DateTime::parse_from_rfc3339(text).map_err(|_| EXPECTED)?.to_utc();
     if !(0..=9999).contains(&time.year()) {
         return Err("outside the years 0000 to 9999 in UTC");
     }
@@ -78,6 +83,7 @@ mod tests {
             "2026-11-02T03:04:05Z ",
             "02026-11-02T03:04:05Z",
             "+2026-11-02T03:04:05Z",
+            "2026-11-02T03:04:05\u{2212}01:00",
         ] {
             assert_eq!(parse(text), Err("expected an RFC 3339 timestamp"), "{text}");
         }

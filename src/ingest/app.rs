@@ -145,7 +145,7 @@ impl App {
         deadline: Deadline,
     ) -> (PayloadReport<'_>, Result<(), CallError>) {
         let context = ReceiveContext { received: delivery.received, source: &self.source };
-        let decoded = payload::decode(body, delivery.encoding, self.max_payload_bytes);
+        let decoded = payload::decode(body, self.max_payload_bytes);
         let batch = match &decoded {
             Ok(payload) => Batch::build(payload::elements(payload, schema::probe), &self.schemas, context),
             Err(error) => {

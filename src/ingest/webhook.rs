@@ -26,7 +26,7 @@ use crate::{
     core::{
         delivery::{Delivery, Header},
         redacted::Redacted,
-        signature::HEADER,
+        signature::{HEADER, SignatureError},
     },
 };
 
@@ -41,20 +41,20 @@ const EXPECTED: &str = "this event is not a request to a Lambda function URL (pa
 /// Answers one request before the invocation's deadline.
 pub async fn handle(app: &App, event: HttpEvent, invocation: &Invocation) -> ApiGatewayV2httpResponse {
     let started = Instant::now();
-    let ingested = ingest(app, event, invocation.deadline()).await;
+    let delivery = event.into_post(Utc::now());
+    let ingested = match &delivery {
+        Some(delivery) => Some(app.ingest(delivery, invocation.deadline()).await),
+        None => None,
+    };
     let outcome = ingested.as_ref().map(|ingested| &ingested.outcome);
     if let Some(problem) = outcome.and_then(Outcome::problem) {
         tracing::error!("{problem}");
     }
-    let reason = match outcome {
-        Some(Outcome::Refused(Refused::Unauthorized(error))) => Some(error.to_string()),
-        _ => None,
-    };
     let report = Report {
         request_id: &invocation.request_id,
         message_id: None,
         outcome: outcome.map_or("method not allowed", Outcome::label),
-        reason,
+        reason: delivery.zip(outcome).and_then(|(delivery, outcome)| reason(&delivery, outcome)),
         duration: started.elapsed(),
         ingested: ingested.as_ref(),
     };
@@ -62,12 +62,22 @@ pub async fn handle(app: &App, event: HttpEvent, invocation: &Invocation) -> Api
     respond(ingested.as_ref())
 }
 
+/// Why a request was refused, for the log.
+fn reason(delivery: &Delivery, outcome: &Outcome) -> Option<String> {
+    match outcome {
+        Outcome::Refused(Refused::Unauthorized(error @ SignatureError::Mismatch)) => {
+            Some(delivery.sign_of_change().map_or_else(|| error.to_string(), |sign| format!("{error}: {sign}")))
+        }
+        Outcome::Refused(Refused::Unauthorized(error)) => Some(error.to_string()),
+        Outcome::Refused(Refused::TooSoon) => delivery.sign_of_change().map(|sign| format!("mismatch: {sign}")),
+        _ => None,
+    }
+}
+
 /// Stores the delivery of a `POST`. `None` if the request has another method.
 pub async fn ingest(app: &App, event: HttpEvent, deadline: Deadline) -> Option<Ingested<'_>> {
-    if event.method != Method::POST {
-        return None;
-    }
-    Some(app.ingest(&event.into_delivery(Utc::now()), deadline).await)
+    let delivery = event.into_post(Utc::now())?;
+    Some(app.ingest(&delivery, deadline).await)
 }
 
 /// A request to the function URL.
@@ -84,15 +94,15 @@ impl fmt::Debug for HttpEvent {
 }
 
 impl HttpEvent {
-    /// The delivery that the request carries.
+    /// The delivery that a `POST` carries. `None` if the request has another method.
     #[must_use]
-    pub fn into_delivery(self, received: DateTime<Utc>) -> Delivery {
-        Delivery {
+    pub fn into_post(self, received: DateTime<Utc>) -> Option<Delivery> {
+        (self.method == Method::POST).then(|| Delivery {
             received,
             signature: self.headers.signature.signature(),
-            encoding: self.headers.content_encoding.content_encoding(),
+            is_labelled_compressed: self.headers.content_encoding.names_compression(),
             body: self.body,
-        }
+        })
     }
 }
 
@@ -157,7 +167,9 @@ impl<'de> Deserialize<'de> for Headers {
 
             fn visit_map<A: serde::de::MapAccess<'de>>(self, mut members: A) -> Result<Headers, A::Error> {
                 let mut headers = Headers::default();
-                while let Some((name, value)) = members.next_entry::<String, String>()? {
+                while let Some((name, value)) = members.next_entry::<String, Value>()? {
+                    // AWS sends texts. Anything else is no header that counts, and must not fail the event.
+                    let Value::String(value) = value else { continue };
                     if name.eq_ignore_ascii_case(HEADER) {
                         headers.signature.add(value);
                     } else if name.eq_ignore_ascii_case(header::CONTENT_ENCODING.as_str()) {
@@ -221,14 +233,13 @@ fn with_header(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::{delivery::ContentEncoding, signature::SignatureError};
 
     fn parse(event: &Value) -> Result<HttpEvent, String> {
         serde_json::from_str(&event.to_string()).map_err(|error| error.to_string())
     }
 
     fn delivery(event: &Value) -> Delivery {
-        parse(event).unwrap().into_delivery(Utc::now())
+        parse(event).unwrap().into_post(Utc::now()).unwrap()
     }
 
     #[test]
@@ -242,7 +253,7 @@ mod tests {
                 "isBase64Encoded": is_base64,
             }));
             assert_eq!(*delivery.body, "é\"\n".as_bytes());
-            assert_eq!(delivery.encoding, ContentEncoding::Gzip);
+            assert!(delivery.is_labelled_compressed);
             assert_eq!(delivery.signature.unwrap_err(), SignatureError::Missing);
         }
     }

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use tracebit_lake_harness::{runtime_api::Function, secrets_manager};
 
-use crate::support::{ALERTS, BINARY, BUCKET, SECRET, SIGNATURE, TestLake, alert, counts, sign_with, start_s3};
+use crate::support::{
+    ALERTS, BINARY, BUCKET, SECRET, SIGNATURE, TestLake, alert, counts, sign_with, start_function, start_s3,
+};
 
 /// The output of a function whose INIT fails in this environment.
 async fn init_failure(env: &[(&str, &str)]) -> String {
@@ -118,4 +120,13 @@ async fn a_secret_of_sixteen_bytes_is_long_enough() {
     let body = alert().to_string();
     let signature = sign_with(secret, &body);
     assert_eq!(lake.post(&[(SIGNATURE, &signature)], &body).await.status, 200);
+}
+
+#[tokio::test]
+async fn an_odd_secret_is_named_at_init_and_not_shown() {
+    let s3 = start_s3().await;
+    let function = start_function(&s3, &[("TRACEBIT_SECRET", "\"0123456789abcdef\"")]).await;
+    function.ready().await.unwrap();
+    let output = function.output_with("the shared secret looks wrong: it stands in quotation marks").await;
+    assert!(!output.contains("0123456789abcdef"), "{output}");
 }

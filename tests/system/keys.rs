@@ -143,20 +143,16 @@ async fn a_redelivery_is_a_duplicate_and_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_delivery_replayed_under_other_encodings_adds_one_failure() {
+async fn a_delivery_replayed_under_other_encodings_adds_nothing() {
     let lake = TestLake::start().await;
     let body = alert().to_string();
     assert_eq!(counts(&lake.deliver(&body).await), [1, 0, 0]);
     let first = lake.objects();
-    within_one_hour().await;
-    // The signature does not cover the headers. The names of objects have seconds, so the replays are of several.
-    for encoding in [GZIP, ZSTD, ("Content-Encoding", "br"), GZIP] {
-        assert_eq!(counts(&lake.deliver_with(&[encoding], &body).await), [0, 0, 1]);
-        sleep(Duration::from_millis(600)).await;
+    // The signature does not cover the headers, so what they say of the body decides nothing.
+    for encoding in [GZIP, ZSTD, ("Content-Encoding", "br"), ("Content-Encoding", "aws-chunked")] {
+        assert_eq!(counts(&lake.deliver_with(&[encoding], &body).await), [0, 1, 0], "{encoding:?}");
     }
-    assert_eq!(lake.record(FAILURES)["payload"], body);
-    assert_eq!(lake.records(ALERTS).len(), 1);
-    assert!(first.iter().all(|(key, object)| lake.objects().get(key) == Some(object)));
+    assert_eq!(lake.objects(), first);
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use tracebit_lake_harness::{
 };
 
 use crate::support::{
-    JSON, SECRET, SIGNATURE, TestLake, alert, altered_alert, health_check, invocation_line, output_since,
+    GZIP, JSON, SECRET, SIGNATURE, TestLake, alert, altered_alert, gzip, health_check, invocation_line, output_since,
     secrets_manager_env, sign, sign_with,
 };
 
@@ -47,6 +47,26 @@ async fn an_unauthorized_request_logs_one_short_line() {
     twice["headers"]["X-TRACEBIT-SIGNATURE-256"] = json!(forged);
     assert_eq!(lake.invoke(&twice).await.status, 401);
     assert_eq!(invocation_line(&output_since(&lake, &before).await)["Reason"], "repeated");
+}
+
+/// A gzip body that was decoded as text, or decompressed, on its way has the signature of other bytes.
+#[tokio::test]
+async fn a_body_that_was_changed_on_its_way_is_told_from_another_secret() {
+    let lake = TestLake::start().await;
+    let sent = gzip(alert().to_string());
+    let signature = sign(&sent);
+    let as_text = String::from_utf8_lossy(&sent).into_owned();
+    let mut before = String::new();
+    for (headers, received, why) in [
+        (&[JSON, (SIGNATURE, &signature)][..], as_text, "U+FFFD"),
+        (&[GZIP, (SIGNATURE, &signature)], alert().to_string(), "says that the body is compressed, and it is not"),
+    ] {
+        assert_eq!(lake.post(headers, &received).await.status, 401);
+        let output = output_since(&lake, &before).await;
+        let reason = invocation_line(&output)["Reason"].as_str().unwrap().to_owned();
+        assert!(reason.starts_with("mismatch: ") && reason.contains(why), "{reason}");
+        before += &output;
+    }
 }
 
 #[tokio::test]

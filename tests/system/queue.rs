@@ -74,7 +74,7 @@ async fn a_compressed_delivery_survives_the_queue() {
 }
 
 #[tokio::test]
-async fn the_queue_keeps_the_content_encoding() {
+async fn the_queue_keeps_the_body_whatever_the_header_says() {
     let log = alert().to_string();
     let huge = "x".repeat(2 * 1024 * 1024);
     for (name, body) in [

@@ -10,7 +10,6 @@ use std::{env, hint::black_box};
 
 use chrono::{DateTime, Utc};
 use tracebit_lake::core::{
-    delivery::ContentEncoding,
     lake::{Batch, Prefix, ReceiveContext, Source},
     payload::{decode, elements},
     schema::{Schemas, probe},
@@ -28,7 +27,7 @@ fn main() {
 #[inline(never)]
 fn verify_validate_record(delivery: &Delivery, schemas: &Schemas, source: &Source) -> usize {
     let context = ReceiveContext { received: DateTime::<Utc>::UNIX_EPOCH, source };
-    let payload = decode(delivery.verified(), ContentEncoding::None, usize::MAX).unwrap();
+    let payload = decode(delivery.verified(), usize::MAX).unwrap();
     let batch = Batch::build(elements(&payload, probe), schemas, context);
     batch.objects(&Prefix::default()).map(|object| object.body().len()).sum()
 }

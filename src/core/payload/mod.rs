@@ -3,5 +3,5 @@
 mod decode;
 mod split;
 
-pub use decode::{DecodeError, decode, decode_stored};
+pub use decode::{DecodeError, decode, decode_stored, is_compressed};
 pub use split::{Elements, Probe, elements};

@@ -1,10 +1,11 @@
 //! Splits a payload into elements, one for each log.
 //!
-//! The split looks at brackets and strings. [`crate::core::schema`] decides whether an element is valid JSON. One broken
-//! element never takes a neighbour with it: after it, the split goes on at the next text that is certainly a log. No
-//! JSON parser does this, because a parser stops at the first broken element.
+//! The split looks at brackets and strings. [`crate::core::schema`] decides whether an element is valid JSON. One
+//! broken element never takes a neighbour with it: after it, the split goes on at the next text that is certainly a
+//! log. No JSON parser does this, because a parser stops at the first broken element.
 
 use memchr::{memchr, memchr3};
+use serde::de::IgnoredAny;
 
 use crate::core::redacted::Redacted;
 
@@ -28,10 +29,11 @@ pub type Probe = fn(&[u8]) -> (bool, usize);
 /// unless there is nothing in it. `probe` tells where a log begins after a broken element.
 #[must_use]
 pub fn elements(payload: &[u8], probe: Probe) -> Elements<'_> {
-    let payload = payload.strip_prefix(b"\xef\xbb\xbf").unwrap_or(payload).trim_ascii();
+    let payload = trim(payload);
     let elements = |text, separator| Elements {
         rest: Redacted(text),
         separator,
+        lines: Redacted(&[]),
         search: Search {
             probe,
             bytes_left: payload.len().saturating_mul(MAX_SEARCH),
@@ -68,7 +70,7 @@ pub fn elements(payload: &[u8], probe: Probe) -> Elements<'_> {
 /// Whether the lines hold an object each, some of them perhaps broken. In an array, a line that begins or ends with a
 /// comma shows that it was printed over several lines.
 fn has_object_lines(payload: &[u8]) -> bool {
-    let lines = || payload.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
+    let lines = || payload.split(|byte| *byte == b'\n').map(trim);
     let is_object = |line: &[u8]| line.first() == Some(&b'{') && value_len(line) == Some(line.len());
     let has_comma = |line: &[u8]| line.first() == Some(&b',') || line.last() == Some(&b',');
     lines().any(is_object) && (payload.first() != Some(&b'[') || !lines().any(has_comma))
@@ -80,6 +82,9 @@ pub struct Elements<'a> {
     rest: Redacted<&'a [u8]>,
     separator: Separator,
     search: Search,
+    /// What is left of an element that is read line by line, because it is damaged and holds a log on a line of its
+    /// own.
+    lines: Redacted<&'a [u8]>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -94,25 +99,46 @@ impl<'a> Iterator for Elements<'a> {
 
     fn next(&mut self) -> Option<&'a [u8]> {
         loop {
-            let rest = self.rest.0.trim_ascii_start();
-            if rest.is_empty() {
-                return None;
-            }
-            let end = match self.separator {
-                Separator::Comma => self.search.element_len(rest),
-                Separator::Newline => self.search.line_len(rest),
-                Separator::None => rest.len(),
+            let element = match trim_start(self.lines.0) {
+                [] => {
+                    let element = self.next_separated()?;
+                    if self.search.holds_log_on_a_line(element) {
+                        self.lines = Redacted(element);
+                        continue;
+                    }
+                    element
+                }
+                lines => {
+                    let (line, after) = lines.split_at_checked(self.search.line_len(lines)).unwrap_or((lines, &[]));
+                    self.lines = Redacted(after);
+                    trim(line)
+                }
             };
-            let (element, after) = rest.split_at_checked(end).unwrap_or((rest, &[]));
-            self.rest = Redacted(match self.separator {
-                Separator::Comma => after.strip_prefix(b",").unwrap_or(after),
-                Separator::Newline | Separator::None => after,
-            });
-            let element = element.trim_ascii();
             if !element.is_empty() {
                 return Some(element);
             }
         }
+    }
+}
+
+impl<'a> Elements<'a> {
+    /// The text up to the next separator, which may be empty.
+    fn next_separated(&mut self) -> Option<&'a [u8]> {
+        let rest = trim_start(self.rest.0);
+        if rest.is_empty() {
+            return None;
+        }
+        let end = match self.separator {
+            Separator::Comma => self.search.element_len(rest),
+            Separator::Newline => self.search.line_len(rest),
+            Separator::None => rest.len(),
+        };
+        let (element, after) = rest.split_at_checked(end).unwrap_or((rest, &[]));
+        self.rest = Redacted(match self.separator {
+            Separator::Comma => after.strip_prefix(b",").unwrap_or(after),
+            Separator::Newline | Separator::None => after,
+        });
+        Some(trim(element))
     }
 }
 
@@ -174,8 +200,21 @@ impl Search {
             Ok(len) => (Some(len), len),
             Err(read) => (None, read),
         };
-        self.bytes_left -= read;
-        value.filter(|len| is_at_end_of_line(text.get(*len..).unwrap_or_default())).unwrap_or(end)
+        self.bytes_left = self.bytes_left.saturating_sub(read);
+        let is_one = |len: &usize| {
+            let (object, after) = text.split_at_checked(*len).unwrap_or((text, &[]));
+            is_at_end_of_line(after) && !self.holds_log_on_a_line(object)
+        };
+        value.filter(is_one).unwrap_or(end)
+    }
+
+    /// Whether an element is damaged, and one of its lines is a whole log.
+    fn holds_log_on_a_line(&self, element: &[u8]) -> bool {
+        let is_log = |line: &[u8]| value_len(line) == Some(line.len()) && (self.probe)(line).0;
+        memchr(b'\n', element).is_some()
+            && element.split(|byte| *byte == b'\n').map(trim).any(is_log)
+            // Such a line may stand in an array within a whole object. Brackets alone do not show that it is whole.
+            && (element.first() == Some(&b'[') || serde_json::from_slice::<IgnoredAny>(element).is_err())
     }
 
     /// Where the next log begins in `text`, the payload's rest, at `from` or later.
@@ -205,8 +244,21 @@ impl Search {
     }
 }
 
+/// Without white space and byte order marks around it: some senders put a mark before each line.
+fn trim(text: &[u8]) -> &[u8] {
+    trim_start(text).trim_ascii_end()
+}
+
+fn trim_start(text: &[u8]) -> &[u8] {
+    let mut text = text.trim_ascii_start();
+    while let Some(rest) = text.strip_prefix(b"\xef\xbb\xbf") {
+        text = rest.trim_ascii_start();
+    }
+    text
+}
+
 fn is_after_separator(before: &[u8]) -> bool {
-    let is_blank = |byte: &&u8| matches!(byte, b' ' | b'\t' | b'\r');
+    let is_blank = |byte: &&u8| matches!(byte, b' ' | b'\t' | b'\r' | 0xef | 0xbb | 0xbf);
     matches!(before.iter().rev().find(|byte| !is_blank(byte)), None | Some(b',' | b'[' | b'\n'))
 }
 
@@ -222,6 +274,9 @@ fn value_len(text: &[u8]) -> Option<usize> {
 
 /// Like `value_len`. The error is the number of bytes that it read.
 fn value_end(text: &[u8]) -> Result<usize, usize> {
+    if !matches!(text.first(), Some(b'{' | b'[')) {
+        return Err(1);
+    }
     let mut open = Vec::new();
     for (at, byte) in structure(text) {
         match byte {
@@ -366,6 +421,42 @@ mod tests {
         assert_eq!(split("{\"a\":\"cut\n{\"b\":2}\nrubbish"), ["{\"a\":\"cut", "{\"b\":2}", "rubbish"]);
         assert_eq!(split("[1]\n{\"b\":2}"), ["[1]", "{\"b\":2}"]);
         assert_eq!(split("[broken\n{\"b\":2}"), ["[broken", "{\"b\":2}"]);
+    }
+
+    /// A log on a line of its own.
+    fn log(n: usize) -> String {
+        format!(r#"{{"discriminator":{{"type":"x"}},"n":{n}}}"#)
+    }
+
+    proptest! {
+        #[test]
+        fn a_whole_log_on_a_line_is_found_whatever_the_other_lines_are(
+            lines in prop::collection::vec(
+                prop_oneof![
+                    Just(None),
+                    prop::sample::select(vec![
+                        "not json at all", "[", "]", "{", "}", "\"", ",", "x,", "[1", "[1]", "[1,", "1", "null", "tru",
+                        "{}", "{\"a\":1", "{\"a\":\"b", "{\"a\":1},", "{\"a\":[1}", "{\"a\":{", "},", "],", "[{", "}]",
+                        "# comment", "data: x", "\u{feff}", "{\"a\":1}}", "[[", ":", "\"a\":1,",
+                    ]).prop_map(Some),
+                ],
+                1..6,
+            ),
+        ) {
+            let mut whole = Vec::new();
+            let text: Vec<_> = lines.iter().enumerate().map(|(n, line)| match line {
+                Some(line) => (*line).to_owned(),
+                None => {
+                    whole.push(log(n));
+                    log(n)
+                }
+            }).collect();
+            let payload = text.join("\n");
+            let found: Vec<_> = split(&payload).into_iter().map(str::to_owned).collect();
+            for log in whole {
+                prop_assert!(found.contains(&log), "{log} is not among {found:?} of {payload:?}");
+            }
+        }
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! Indicators: the values that an analyst looks up across log types. Each kind goes to one or more `p_any_*` fields.
 //!
 //! The rules are Panther's (documentation of indicator fields): values are trimmed, empty values are skipped, and each
-//! field holds its values sorted and without repeats.
+//! field holds its values sorted and without repeats. A host or an address has one spelling wherever it stands, so that
+//! a query for it finds every log: addresses as RFC 5952 writes them, host names in lower case and ASCII (IDNA).
 
 use std::{collections::BTreeSet, net::IpAddr};
 
@@ -37,7 +38,7 @@ type Values = BTreeSet<String>;
 /// The indicators of one log, as the `p_any_*` members of its record.
 #[derive(Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Indicators {
-    /// Addresses, as they were written.
+    /// Addresses, as RFC 5952 writes them.
     #[serde(rename = "p_any_ip_addresses", skip_serializing_if = "Values::is_empty")]
     pub ip_addresses: Values,
     /// Domain names, and the hosts of URLs.
@@ -81,8 +82,16 @@ impl Indicators {
             return;
         }
         match indicator {
-            Indicator::Ip if text.parse::<IpAddr>().is_ok() => insert(&mut self.ip_addresses, text),
-            Indicator::Domain => insert(&mut self.domain_names, text),
+            Indicator::Ip => {
+                if let Ok(address) = text.parse::<IpAddr>() {
+                    insert(&mut self.ip_addresses, &address.to_string());
+                }
+            }
+            Indicator::Domain => match Host::parse(text) {
+                Ok(Host::Domain(name)) => insert(&mut self.domain_names, &name),
+                // Panther takes any text here.
+                _ => insert(&mut self.domain_names, text),
+            },
             Indicator::Url => self.add_url(text),
             Indicator::AwsAccountId if is_account_id(text) => insert(&mut self.aws_account_ids, text),
             Indicator::AwsArn => self.add_arn(text),
@@ -90,17 +99,19 @@ impl Indicators {
             Indicator::Username => insert(&mut self.usernames, text),
             Indicator::TraceId => insert(&mut self.trace_ids, text),
             Indicator::Email if text.contains('@') => insert(&mut self.emails, text),
-            Indicator::Ip | Indicator::AwsAccountId | Indicator::Email => {}
+            Indicator::AwsAccountId | Indicator::Email => {}
         }
     }
 
     fn add_url(&mut self, text: &str) {
         let Ok(url) = Url::parse(text) else { return };
-        match url.host() {
-            Some(Host::Domain(name)) => insert(&mut self.domain_names, name),
-            Some(Host::Ipv4(address)) => insert(&mut self.ip_addresses, &address.to_string()),
-            Some(Host::Ipv6(address)) => insert(&mut self.ip_addresses, &address.to_string()),
-            None => {}
+        let Some(host) = url.host_str() else { return };
+        // Of a scheme that it does not know, the URL has the host as it was written.
+        match Host::parse(host) {
+            Ok(Host::Domain(name)) => insert(&mut self.domain_names, &name),
+            Ok(Host::Ipv4(address)) => insert(&mut self.ip_addresses, &address.to_string()),
+            Ok(Host::Ipv6(address)) => insert(&mut self.ip_addresses, &address.to_string()),
+            Err(_) => insert(&mut self.domain_names, host),
         }
     }
 
@@ -112,15 +123,13 @@ impl Indicators {
         if is_account_id(account) {
             insert(&mut self.aws_account_ids, account);
         }
-        if let Some(instance) = resource.strip_prefix("instance/").filter(|id| id.starts_with("i-")) {
-            insert(&mut self.aws_instance_ids, instance);
+        let last = resource.rsplit('/').next().and_then(|last| last.split(':').next()).unwrap_or_default().trim();
+        if resource.starts_with("instance/") && last.starts_with("i-") {
+            insert(&mut self.aws_instance_ids, last);
         }
         // arn:aws:sts::123456789012:assumed-role/role-name/session-name
-        let session = resource.strip_prefix("assumed-role/").and_then(|rest| rest.split_once('/'));
-        if let ("sts", Some((_, session))) = (*service, session)
-            && session.contains('@')
-        {
-            insert(&mut self.emails, session);
+        if *service == "sts" && resource.starts_with("assumed-role/") && last.contains('@') {
+            insert(&mut self.emails, last);
         }
     }
 }
@@ -159,10 +168,10 @@ mod tests {
     }
 
     #[test]
-    fn only_addresses_are_ip_addresses_and_stay_as_written() {
-        let addresses = ["192.0.2.1", "2001:DB8::1", "::ffff:192.0.2.9"];
-        assert_eq!(taken(Ip, &addresses)["p_any_ip_addresses"].as_array().unwrap().len(), 3);
-        assert_eq!(taken(Ip, &["2001:DB8::1"]), json!({"p_any_ip_addresses": ["2001:DB8::1"]}));
+    fn only_addresses_are_ip_addresses_and_have_one_spelling() {
+        let addresses = ["192.0.2.1", "2001:DB8:0:0::1", "2001:db8::1", "::ffff:192.0.2.9"];
+        let expected = json!({"p_any_ip_addresses": ["192.0.2.1", "2001:db8::1", "::ffff:192.0.2.9"]});
+        assert_eq!(taken(Ip, &addresses), expected);
         assert_eq!(taken(Ip, &["cloudtrail.amazonaws.com", "AWS Internal", "192.0.2.1:80", "192.0.2.256"]), json!({}));
     }
 
@@ -177,6 +186,29 @@ mod tests {
             json!({"p_any_ip_addresses": ["192.0.2.1", "2001:db8::1"]})
         );
         assert_eq!(taken(Url, &["portal.tracebit.com/alerts", "mailto:a@b.c", "https://", "//host/x"]), json!({}));
+    }
+
+    #[test]
+    fn a_host_has_one_spelling_wherever_it_stands() {
+        let one = json!({"p_any_domain_names": ["acme.okta.com"]});
+        for (indicator, text) in [
+            (Domain, "Acme.okta.com"),
+            (Url, "https://ACME.okta.com/"),
+            (Url, "okta://Acme.Okta.com/x"),
+            (Domain, " acme.okta.com "),
+        ] {
+            assert_eq!(taken(indicator, &[text]), one, "{text}");
+        }
+        let idn = json!({"p_any_domain_names": ["xn--bcher-kva.example"]});
+        for (indicator, text) in
+            [(Domain, "Bücher.example"), (Domain, "xn--bcher-kva.example"), (Url, "https://bücher.example")]
+        {
+            assert_eq!(taken(indicator, &[text]), idn, "{text}");
+        }
+        let address = json!({"p_any_ip_addresses": ["203.0.113.9"]});
+        assert_eq!(taken(Url, &["tracebit://203.0.113.9/x", "http://203.0.113.9"]), address);
+        assert_eq!(taken(Url, &["x://[2001:DB8::1]/"]), json!({"p_any_ip_addresses": ["2001:db8::1"]}));
+        assert_eq!(taken(Domain, &["not a host"]), json!({"p_any_domain_names": ["not a host"]}));
     }
 
     #[test]
@@ -205,6 +237,10 @@ mod tests {
                 "p_any_emails": ["alice@example.com"],
             })
         );
+        let parts = taken(AwsArn, &["arn:aws:sts::123456789012:assumed-role/path/Admin/alice@example.com "]);
+        assert_eq!(parts["p_any_emails"], json!(["alice@example.com"]));
+        let parts = taken(AwsArn, &["arn:aws:ec2:eu-west-1:123456789012:instance/x/i-0abc "]);
+        assert_eq!(parts["p_any_aws_instance_ids"], json!(["i-0abc"]));
         assert_eq!(taken(AwsArn, &["arn:aws:s3:::decoy"]), json!({"p_any_aws_arns": ["arn:aws:s3:::decoy"]}));
         assert_eq!(taken(AwsArn, &["arn:aws:s3", "not:an:arn:at:all:x", "arn"]), json!({}));
     }

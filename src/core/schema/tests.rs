@@ -87,7 +87,7 @@ fn violations_name_the_path_and_the_problem() {
         ),
         (
             "/canary_credential/expires_at",
-            Some(json!("")),
+            Some(json!("soon")),
             "canary_credential.expires_at: expected an RFC 3339 timestamp",
         ),
         ("/discriminator/type", None, "discriminator.type: required, but missing"),

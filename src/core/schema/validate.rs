@@ -108,6 +108,8 @@ impl Walk<'_> {
         let Some(rule) = rule else { return Ok(()) };
         match rule.kind {
             Type::String => take_text(rule, text, &mut self.indicators),
+            // As null: absent.
+            Type::Timestamp if text.is_empty() && !rule.is_event_time => Ok(()),
             Type::Timestamp => {
                 let time = time::parse(text).map_err(Violation::new)?;
                 if rule.is_event_time {
@@ -181,6 +183,9 @@ impl Walk<'_> {
                 Ok(None) => break,
                 Err(error) => return Err(Violation::syntax(&error, &self.jiter)),
             };
+            if self.depth == 1 && name.is_empty() {
+                return Err(Violation::new("a member without a name, which DuckDB takes for no column"));
+            }
             if self.depth == 1 && name.get(..2).is_some_and(|start| start.eq_ignore_ascii_case("p_")) {
                 return Err(Violation::new("names that begin with p_ are the lake's own").within(&sanitize(name)));
             }
