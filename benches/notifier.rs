@@ -143,8 +143,7 @@ impl Stage {
 
     fn calls(&self) -> Vec<(&'static str, usize)> {
         vec![
-            ("GetObject", self.s3.requests_of("GET")),
-            ("HeadObject", self.s3.requests_of("HEAD")),
+            ("GetObject and ListObjectsV2", self.s3.requests_of("GET")),
             ("PutObject", self.s3.requests_of("PUT")),
             ("Publish", self.sns.published().len()),
             ("PutEvents", self.bus.calls()),
