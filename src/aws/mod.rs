@@ -12,7 +12,7 @@ mod call;
 mod client;
 mod deadline;
 pub mod eventbridge;
-mod invocation;
+pub mod invocation;
 pub mod s3;
 pub mod secrets;
 pub mod sns;

@@ -4,6 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::invocation::Event;
 use crate::core::redacted::Redacted;
 
 /// An SQS event.
@@ -12,6 +13,11 @@ pub struct SqsEvent {
     /// The messages.
     #[serde(rename = "Records")]
     pub messages: Vec<SqsMessage>,
+}
+
+impl Event for SqsEvent {
+    const EXPECTED: &'static str = "this event is not a batch of SQS messages: expected Records, each with messageId and \
+        body. Lambda makes such events of the messages in this function's queue; the function behind the URL is another";
 }
 
 /// A message of the queue.

@@ -2,7 +2,10 @@
 
 use lambda_runtime::{Error, LambdaEvent, service_fn, tracing};
 use tracebit_lake::{
-    aws::sqs_event::SqsEvent,
+    aws::{
+        invocation::{Received, UnexpectedEvent},
+        sqs_event::SqsEvent,
+    },
     ingest::{App, drain},
 };
 
@@ -10,8 +13,8 @@ use tracebit_lake::{
 async fn main() -> Result<(), Error> {
     tracing::init_default_subscriber();
     let app = App::from_env().await.inspect_err(|error| tracing::error!("INIT failed: {error}"))?.without_queue();
-    lambda_runtime::run(service_fn(async |LambdaEvent { payload, context }: LambdaEvent<SqsEvent>| {
-        Ok::<_, Error>(drain::handle(&app, payload, &context.into()).await)
+    lambda_runtime::run(service_fn(async |LambdaEvent { payload, context }: LambdaEvent<Received<SqsEvent>>| {
+        Ok::<_, UnexpectedEvent>(drain::handle(&app, payload.event()?, &context.into()).await)
     }))
     .await
 }

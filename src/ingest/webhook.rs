@@ -22,7 +22,7 @@ use super::{
     report::{self, Report},
 };
 use crate::{
-    aws::{Deadline, Invocation, secrets::Refused},
+    aws::{Deadline, Invocation, invocation::Event, secrets::Refused},
     core::{
         delivery::{Delivery, Header},
         redacted::Redacted,
@@ -32,11 +32,6 @@ use crate::{
 
 /// When to come back after a 503, in seconds.
 const RETRY_AFTER: &str = "30";
-
-/// Error returned if the event is not a function-URL request.
-const EXPECTED: &str = "this event is not a request to a Lambda function URL (payload format 2.0): expected \
-    requestContext.http.method, headers, body and isBase64Encoded; events/ in the project has one of each kind to try, \
-    and `cargo run --package tracebit-lake-tools -- sign --event FILE` makes one from any file";
 
 /// Answers one request before the invocation's deadline.
 pub async fn handle(app: &App, event: HttpEvent, invocation: &Invocation) -> ApiGatewayV2httpResponse {
@@ -93,6 +88,12 @@ impl fmt::Debug for HttpEvent {
     }
 }
 
+impl Event for HttpEvent {
+    const EXPECTED: &'static str = "this event is not a request to a Lambda function URL (payload format 2.0): expected \
+        requestContext.http.method, headers, body and isBase64Encoded; events/ in the project has one of each kind to \
+        try, and `cargo run --package tracebit-lake-tools -- sign --event FILE` makes one from any file";
+}
+
 impl HttpEvent {
     /// The delivery that a `POST` carries. `None` if the request has another method.
     #[must_use]
@@ -137,8 +138,8 @@ struct HttpContext {
 impl<'de> Deserialize<'de> for HttpEvent {
     /// Fails with a message that says what was expected, and does not show what was found.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let event = FunctionUrlEvent::deserialize(deserializer).map_err(|_| D::Error::custom(EXPECTED))?;
-        event.into_http().ok_or_else(|| D::Error::custom(EXPECTED))
+        let event = FunctionUrlEvent::deserialize(deserializer).map_err(|_| D::Error::custom(Self::EXPECTED))?;
+        event.into_http().ok_or_else(|| D::Error::custom(Self::EXPECTED))
     }
 }
 

@@ -29,8 +29,13 @@ def accepts(rule, value):
         return (value is not MISSING) == argument
     if value is MISSING:
         return False
+    if kind == "anything-but" and isinstance(argument, dict):
+        return not accepts(argument, value)
     if kind == "anything-but":
         return value not in argument
+    if kind == "equals-ignore-case":
+        texts = argument if isinstance(argument, list) else [argument]
+        return isinstance(value, str) and value.lower() in [text.lower() for text in texts]
     if kind == "prefix":
         return isinstance(value, str) and value.startswith(argument)
     if kind == "cidr":

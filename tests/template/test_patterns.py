@@ -34,7 +34,7 @@ def documented(title):
 
 # By heading: events that must match, and events that must not.
 PATTERNS = {
-    "What rings": (
+    "What people are told of": (
         [
             event(log("alert-aws")),
             event(log("alert-okta")),
@@ -45,6 +45,8 @@ PATTERNS = {
         ],
         [
             event(log("alert-aws") | {"severity": "Info"}),
+            event(log("alert-aws") | {"severity": "info"}),
+            event(log("alert-aws") | {"severity": "LOW"}),
             event(log("health-check"), "Tracebit.HealthCheck"),
             event(log("alert-aws")) | {"source": "aws.s3"},
             created("tracebit_alert/day=2026-11-20/hour=02/x.json"),
