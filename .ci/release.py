@@ -32,8 +32,10 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 EPOCH = int(os.environ["SOURCE_DATE_EPOCH"])
 SHIPPED = ["tracebit-lake", "tracebit-lake-tools"]
 MACHINES = {"x86_64": "x86_64", "arm64": "aarch64"}
-# What a reader of the zip needs besides the programs: the pages and what they link to.
-PAGES = [":(glob)*.md", "LICENSE-*", "docs", "events", "schemas"]
+# What a reader of the zip needs besides the programs: the pages and what they link to, and the settings of `sam local`.
+PAGES = [":(glob)*.md", "LICENSE-*", "docs", "events", "schemas", "queries", "views", "env.json"]
+PAGES += ["benches/README.md", "fuzz/README.md"]
+BUILDS_TOOL = b"cargo run --package tracebit-lake-tools --"
 LICENCE_FILE = re.compile(r"(licen[cs]e|copying|copyright|notice|unlicense)", re.IGNORECASE)
 NO_FILE = "The package has no licence file of its own. Its Cargo.toml names these authors: {}"
 
@@ -194,9 +196,9 @@ def template_name(architecture):
 
 
 def samconfig():
-    """The defaults of `sam deploy`, without those of a build and of local runs."""
+    """The defaults of `sam deploy` and of local runs, without those of a build."""
     sections = (ROOT / "samconfig.toml").read_text().split("\n\n")
-    kept = [section for section in sections if not re.search(r"^\[default\.(build|local)", section, re.MULTILINE)]
+    kept = [section for section in sections if not re.search(r"^\[default\.build", section, re.MULTILINE)]
     return ("\n\n".join(kept).strip() + "\n").encode()
 
 
@@ -235,7 +237,8 @@ def pages():
 def release(folder, functions, architectures):
     version = tomli.loads((ROOT / "Cargo.toml").read_text())["workspace"]["package"]["version"]
     packages, edges = shipped_packages(architectures)
-    files = {name: ((ROOT / name).read_bytes(), 0o644) for name in pages()}
+    tool = f"bin/{architectures[0]}/tracebit-lake-tools".encode()
+    files = {name: ((ROOT / name).read_bytes().replace(BUILDS_TOOL, tool), 0o644) for name in pages()}
     template = (ROOT / "template.yaml").read_text()
     for architecture in architectures:
         files[template_name(architecture)] = (released(template, architecture), 0o644)

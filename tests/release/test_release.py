@@ -11,6 +11,7 @@ import json
 import os
 import pathlib
 import platform
+import posixpath
 import re
 import subprocess
 import sys
@@ -48,6 +49,30 @@ def templates(files):
     source = (ROOT / "template.yaml").read_text()
     made = {each: files.get(release.template_name(each)) or release.released(source, each) for each in PROCESSORS}
     return [(architecture, template.decode()) for architecture, template in made.items()]
+
+
+def test_no_link_is_dead_and_no_command_builds_the_tool(files):
+    folders = {str(parent) for name in files for parent in pathlib.PurePosixPath(name).parents}
+    for name in [name for name in files if name.endswith(".md")]:
+        page = files[name].decode()
+        assert "cargo run --package" not in page, name
+        for target in re.findall(r"\]\(([^)#\s:]+)[^):]*\)", page):
+            path = posixpath.normpath(posixpath.join(posixpath.dirname(name), target))
+            assert path in files or path in folders, f"{name}: {target}"
+
+
+def test_the_tool_runs_where_the_sources_are_not(files, tmp_path):
+    tool = tmp_path / "tracebit-lake-tools"
+    tool.write_bytes(files[f"bin/{platform.machine()}/tracebit-lake-tools"])
+    tool.chmod(0o755)
+    shown = subprocess.run([tool, "demo"], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    assert "tracebit_alert/" in shown, shown
+    assert f"{ROOT}/tools/../".encode() not in tool.read_bytes()
+
+
+def test_sam_local_has_its_settings(files):
+    settings = json.loads(files["env.json"])
+    assert settings and b'env_vars = "env.json"' in files["samconfig.toml"]
 
 
 def test_the_same_commit_makes_the_same_zip(files, tmp_path):

@@ -16,7 +16,7 @@ use tracebit_lake_harness::{
     samples::{self, Sample},
 };
 
-use crate::{local, project};
+use crate::{local, samples::project};
 
 /// Send every sample in events/ to the function on this machine, and show what is in the lake
 ///
@@ -30,13 +30,15 @@ pub(crate) struct Options {
 }
 
 pub(crate) async fn run(options: &Options) -> Result<()> {
-    let samples = samples::read(project())?;
+    let project = project().context("cannot unpack the samples into the folder of temporary files")?;
+    let project = project.path();
+    let samples = samples::read(project)?;
     let s3 = local::s3(&options.folder, local::ANY_PORT).await?;
     let app = local::app(&s3).await?;
 
     println!("Sending every sample in events/ to the function, as Tracebit would:\n");
     for sample in &samples {
-        send(sample, &app, &s3).await?;
+        send(sample, project, &app, &s3).await?;
     }
     let objects = s3.objects(local::BUCKET);
     println!("\nThe lake, in {}:\n", s3.folder().join(local::BUCKET).display());
@@ -55,10 +57,10 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-async fn send(sample: &Sample, app: &App, s3: &S3) -> Result<()> {
+async fn send(sample: &Sample, project: &Path, app: &App, s3: &S3) -> Result<()> {
     let name = &sample.name;
     let path = format!("events/{name}.json");
-    let event = fs::read(project().join(&path))
+    let event = fs::read(project.join(&path))
         .with_context(|| format!("cannot read {path}; `cargo xtask generate` writes it"))?;
     let response = local::deliver(app, serde_json::from_slice(&event)?).await?;
     let (status, body) = local::parts(&response);
@@ -71,7 +73,7 @@ async fn send(sample: &Sample, app: &App, s3: &S3) -> Result<()> {
         sample.status
     );
     if sample.records.contains_key(FAILURES_TABLE) {
-        for violation in violations(sample, s3)? {
+        for violation in violations(sample, project, s3)? {
             println!("  {:<24}      violation: {violation}", "");
         }
     }
@@ -79,8 +81,8 @@ async fn send(sample: &Sample, app: &App, s3: &S3) -> Result<()> {
 }
 
 /// The violations in the stored failures whose payload is a part of this sample.
-fn violations(sample: &Sample, s3: &S3) -> Result<BTreeSet<String>> {
-    let sent = sample.payload(project())?;
+fn violations(sample: &Sample, project: &Path, s3: &S3) -> Result<BTreeSet<String>> {
+    let sent = sample.payload(project)?;
     let mut violations = BTreeSet::new();
     for (key, body) in s3.objects(local::BUCKET) {
         if !key.starts_with(FAILURES_TABLE) {

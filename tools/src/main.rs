@@ -4,12 +4,13 @@
 mod demo;
 mod local;
 mod redrive;
+mod samples;
 mod serve;
 mod sign;
 
 use std::{
+    env,
     io::{self, IsTerminal as _},
-    path::Path,
     process::ExitCode,
 };
 
@@ -69,7 +70,12 @@ fn log_warnings() {
     tracing_subscriber::registry().with(layer.with_filter(library)).init();
 }
 
-/// The project's folder. The tools run through `cargo run`, where the folder of the build is the folder of the sources.
-fn project() -> &'static Path {
-    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+/// How this program is called, for commands that a person copies.
+fn program() -> String {
+    // `cargo run` sets it for the program that it starts.
+    if env::var_os("CARGO").is_some() {
+        "cargo run --package tracebit-lake-tools --".to_owned()
+    } else {
+        env::args().next().unwrap_or_else(|| "tracebit-lake-tools".to_owned())
+    }
 }

@@ -12,7 +12,7 @@ use tracebit_lake_harness::{
     s3::{ACCESS_KEY, S3, SECRET_KEY},
 };
 
-use crate::{Tools, local, project};
+use crate::{Tools, local, program, samples::project};
 
 const SAMPLE: &str = "events/logs/alert-aws.json";
 
@@ -83,7 +83,8 @@ async fn answer(app: &App, event: Value) -> Value {
 }
 
 fn print_usage(s3: &S3, url: &str) -> Result<()> {
-    let body = fs::read(project().join(SAMPLE)).with_context(|| SAMPLE.to_owned())?;
+    let project = project().context("cannot unpack the samples into the folder of temporary files")?;
+    let body = fs::read(project.path().join(SAMPLE)).with_context(|| SAMPLE.to_owned())?;
     let signature = Secret::new(DEVELOPMENT_SECRET)?.sign(&body).to_hex();
     println!("Deliveries   {url}");
     println!("Secret       {DEVELOPMENT_SECRET}");
@@ -97,7 +98,7 @@ fn print_usage(s3: &S3, url: &str) -> Result<()> {
     println!("  curl -w '\\n' --data-binary @{SAMPLE} -H 'Content-Type: application/json' \\");
     println!("    -H 'X-Tracebit-Signature-256: {signature}' {url}\n");
     println!("Sign any other file:\n");
-    println!("  TRACEBIT_SECRET={DEVELOPMENT_SECRET} cargo run --package tracebit-lake-tools -- sign FILE\n");
+    println!("  TRACEBIT_SECRET={DEVELOPMENT_SECRET} {} sign FILE\n", program());
     println!("Stop with Ctrl-C. Deliveries:");
     Ok(())
 }

@@ -38,7 +38,6 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
         let headers = [("content-type", "application/json"), ("x-tracebit-signature-256", signature.as_str())];
         println!("{:#}", function_url::event("POST", &headers, &body));
     } else {
-        println!("X-Tracebit-Signature-256: {signature}\n");
         println!("curl -w '\\n' --data-binary @{} -H 'Content-Type: application/json' \\", quoted(&file));
         println!("  -H 'X-Tracebit-Signature-256: {signature}' {}", quoted(&options.url));
     }

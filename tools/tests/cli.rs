@@ -81,11 +81,21 @@ fn sign_needs_a_secret_and_no_other_variable() {
         .unwrap();
     assert!(signed.status.success(), "{}", text(&signed.stderr));
     let printed = text(&signed.stdout);
-    assert!(printed.starts_with("X-Tracebit-Signature-256: ") && printed.contains(r"curl -w '\n' "), "{printed}");
+    // Nothing but the command, so that a shell can run what is printed.
+    assert!(printed.starts_with(r"curl -w '\n' ") && printed.contains("'X-Tracebit-Signature-256: "), "{printed}");
 }
 
 #[test]
 fn a_usage_error_ends_with_2() {
     assert_eq!(run(&["redrive"]).status.code(), Some(2));
     assert_eq!(run(&[]).status.code(), Some(2));
+}
+
+#[test]
+fn the_program_needs_no_file_of_its_sources() {
+    let program = fs::read(env!("CARGO_BIN_EXE_tracebit-lake-tools")).unwrap();
+    for folder in [concat!(env!("CARGO_MANIFEST_DIR"), "/.."), concat!(env!("CARGO_MANIFEST_DIR"), "/../events")] {
+        let mut parts = program.windows(folder.len());
+        assert!(!parts.any(|part| part == folder.as_bytes()), "the program names {folder}");
+    }
 }
