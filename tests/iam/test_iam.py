@@ -335,7 +335,7 @@ CALLS = {
     "delete a marker": (lambda use, to: use("s3").delete_object(Bucket=to.lake, Key=to.marker), NOBODY),
     "read an alert": (get(lake, lambda to: to.alert), {"notify", "analyst"}),
     "read a failure": (get(lake, lambda to: to.failure), {"notify", "analyst"}),
-    "read a marker": (get(lake, lambda to: to.marker), {"notify", "analyst"}),
+    "read a marker": (get(lake, lambda to: to.marker), {"analyst"}),
     "read a health check": (get(lake, lambda to: to.health_check), ANALYST),
     "read an object outside the prefix": (get(lake, lambda to: to.outside), NOBODY),
     "read another bucket": (get(another_bucket, lambda to: to.alert), NOBODY),

@@ -110,3 +110,19 @@ def test_the_stacks_rule_passes_on_new_alerts_and_failures_alone():
     assert matched == [True, True, False, False]
     del put["detail"]["reason"]
     assert matches(pattern, put)
+
+
+def test_people_are_told_of_a_record_that_somebody_deleted_and_not_of_one_that_expired():
+    pattern = properties("RecordDeletedRule", LakePrefix="logs/")["EventPattern"]
+    key = "day=2026-11-20/hour=02/20261120T025841Z-0.json"
+
+    def deleted(path, reason="DeleteObject"):
+        event = created(path)
+        return event | {"detail-type": "Object Deleted", "detail": event["detail"] | {"reason": reason}}
+
+    for table in ("tracebit_alert", "tracebit_healthcheck", "classification_failures"):
+        assert matches(pattern, deleted(f"logs/{table}/{key}"))
+    assert not matches(pattern, deleted(f"logs/tracebit_alert/{key}", "Lifecycle Expiration"))
+    assert not matches(pattern, deleted(f"logs/notified/{key}"))
+    assert not matches(pattern, deleted(f"another/tracebit_alert/{key}"))
+    assert not matches(pattern, created(f"logs/tracebit_alert/{key}"))

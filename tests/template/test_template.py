@@ -8,6 +8,7 @@ from stack import ROOT, refusals, source, stack
 
 KEY = "arn:aws:kms:eu-west-1:111122223333:key/0d9c4a1e-0000-4000-8000-000000000000"
 KEYS = ["KmsKeyArn", "SecretKmsKeyArn", "QueueKmsKeyArn", "TopicKmsKeyArn", "LogKmsKeyArn"]
+OWN_ACCOUNT = {"StringEquals": {"aws:ResourceAccount": "111122223333"}}
 TLS_ONLY = {"Bool": {"aws:SecureTransport": "false"}}
 PRIVATE = dict.fromkeys(["BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPublicBuckets"], True)
 OPERATE = (ROOT / "docs/operate.md").read_text()
@@ -301,7 +302,7 @@ def test_the_role_may_add_to_the_lake_read_its_secret_log_and_trace_and_nothing_
             "Effect": "Allow",
             "Action": "s3:PutObject",
             "Resource": "arn:aws:s3:::<LakeBucket>/*",
-            "Condition": {"Null": {"s3:if-none-match": "false"}},
+            "Condition": {"Null": {"s3:if-none-match": "false"}} | OWN_ACCOUNT,
         },
         {"Effect": "Allow", "Action": "secretsmanager:GetSecretValue", "Resource": "<SharedSecret>"},
         {"Effect": "Allow", "Action": "sqs:SendMessage", "Resource": "<SpillQueue.Arn>"},
@@ -515,17 +516,18 @@ def test_the_notifiers_role_may_read_what_rings_mark_it_and_tell_and_nothing_els
     assert [without("Effect", without("Sid", each)) for each in allowed] == [
         {
             "Action": "s3:GetObject",
-            "Resource": [f"{lake}tracebit_alert/*", f"{lake}classification_failures/*", f"{lake}notified/*"],
+            "Resource": [f"{lake}tracebit_alert/*", f"{lake}classification_failures/*"],
+            "Condition": OWN_ACCOUNT,
         },
         {
             "Action": "s3:ListBucket",
             "Resource": "arn:aws:s3:::my-lake",
-            "Condition": {"StringLike": {"s3:prefix": "logs/notified/*"}},
+            "Condition": {"StringLike": {"s3:prefix": "logs/notified/*"}} | OWN_ACCOUNT,
         },
         {
             "Action": "s3:PutObject",
             "Resource": f"{lake}notified/*",
-            "Condition": {"Null": {"s3:if-none-match": "false"}},
+            "Condition": {"Null": {"s3:if-none-match": "false"}} | OWN_ACCOUNT,
         },
         {"Action": "sns:Publish", "Resource": "<AlertTopic>"},
         {"Action": "events:PutEvents", "Resource": "arn:aws:events:eu-west-1:111122223333:event-bus/security"},
@@ -543,8 +545,45 @@ def test_messages_about_alerts_are_encrypted_and_sent_over_tls_alone():
     assert properties("AlertTopic")["KmsMasterKeyId"] == "alias/aws/sns"
     assert properties("AlertTopic", KmsKeyArn=KEY)["KmsMasterKeyId"] == "alias/aws/sns"
     assert "KmsMasterKeyId" not in properties("AlarmTopic"), "alarms cannot publish with SNS's own key"
-    (denied,) = properties("AlertTopicPolicy")["PolicyDocument"]["Statement"]
-    assert (denied["Effect"], denied["Action"], denied["Condition"]) == ("Deny", "sns:Publish", TLS_ONLY)
+    for policy in ("AlertTopicPolicy", "AlarmTopicPolicy"):
+        denied, *_ = properties(policy)["PolicyDocument"]["Statement"]
+        assert (denied["Effect"], denied["Action"], denied["Condition"]) == ("Deny", "sns:Publish", TLS_ONLY)
+
+
+def test_alarms_and_the_rule_of_deletions_may_publish_to_the_topic_of_alarms():
+    _, allowed = properties("AlarmTopicPolicy")["PolicyDocument"]["Statement"]
+    assert without("Sid", allowed) == {
+        "Effect": "Allow",
+        "Principal": {"Service": ["cloudwatch.amazonaws.com", "events.amazonaws.com"]},
+        "Action": "sns:Publish",
+        "Resource": "<AlarmTopic>",
+        "Condition": {"StringEquals": {"aws:SourceAccount": "111122223333"}},
+    }
+    (target,) = properties("RecordDeletedRule")["Targets"]
+    assert target["Arn"] == "<AlarmTopic>"
+    shown = target["InputTransformer"]
+    assert set(re.findall(r"<(\w+)>", shown["InputTemplate"])) == set(shown["InputPathsMap"])
+    section = re.search(r"Bring back a deleted record", shown["InputTemplate"])[0]
+    assert f"## {section}\n" in (ROOT / "docs/operate.md").read_text()
+
+
+def test_a_deployment_fails_if_the_bus_does_not_exist():
+    check = properties("EventBusCheck", EventBusName="security")
+    assert (check["EventBusName"], check["State"]) == ("security", "DISABLED") and "Targets" not in check
+
+
+def test_no_role_or_policy_reaches_a_bucket_of_another_account():
+    for name in ("WebhookRole", "DrainRole", "NotifyRole"):
+        policies = properties(name)["Policies"]
+        found = [each for policy in policies for each in policy["PolicyDocument"]["Statement"]]
+        assert_own_account_alone(found, name)
+    assert_own_account_alone(properties("AnalystPolicy")["PolicyDocument"]["Statement"], "AnalystPolicy")
+
+
+def assert_own_account_alone(found, name):
+    for each in found:
+        if "s3:" in str(each["Action"]):
+            assert each["Condition"]["StringEquals"] == OWN_ACCOUNT["StringEquals"], f"{name}: {each}"
 
 
 # --------------------------------------------------------------------------------------------------------- buckets
@@ -703,8 +742,10 @@ def test_results_lie_outside_the_lake_encrypted_and_expire():
     workgroup = of_type("AWS::Athena::WorkGroup")["WorkGroup"]
     configuration = workgroup["WorkGroupConfiguration"]
     assert configuration["EnforceWorkGroupConfiguration"] is True
+    assert configuration["BytesScannedCutoffPerQuery"] == 2**40
     assert configuration["ResultConfiguration"] == {
         "OutputLocation": "s3://<ResultsBucket>/",
+        "ExpectedBucketOwner": "111122223333",
         "EncryptionConfiguration": {"EncryptionOption": "SSE_S3"},
     }
     locked = of_type("AWS::Athena::WorkGroup", KmsKeyArn=KEY)["WorkGroup"]["WorkGroupConfiguration"]
@@ -748,11 +789,12 @@ def test_an_analyst_may_use_the_console_and_the_lake_alone():
         f"arn:aws:glue:{account}:database/<Database>",
         f"arn:aws:glue:{account}:table/<Database>/*",
     ]
-    assert allowed["ReadRecords"] == {"Action": "s3:GetObject", "Resource": "arn:aws:s3:::my-lake/logs/*"}
+    lake = "arn:aws:s3:::my-lake/logs/*"
+    assert allowed["ReadRecords"] == {"Action": "s3:GetObject", "Resource": lake, "Condition": OWN_ACCOUNT}
     assert allowed["ListRecords"] == {
         "Action": "s3:ListBucket",
         "Resource": "arn:aws:s3:::my-lake",
-        "Condition": {"StringLike": {"s3:prefix": "logs/*"}},
+        "Condition": {"StringLike": {"s3:prefix": "logs/*"}} | OWN_ACCOUNT,
     }
     for sid in ("ListResults", "WriteResults"):
         assert allowed[sid]["Resource"].startswith("<ResultsBucket.Arn>")
