@@ -52,7 +52,7 @@ def function():
 
 def test_the_command_delivers_a_new_signed_alert_that_rings(function, tmp_path):
     page = (ROOT / "docs/deploy.md").read_text()
-    command = re.search(r"^## Try the bell\n.*?```sh\n(.*?)```", page, re.M | re.S)[1]
+    command = re.search(r"^## Send a test alert\n.*?```sh\n(.*?)```", page, re.M | re.S)[1]
     aws = tmp_path / "aws"
     aws.write_text(AWS)
     aws.chmod(0o755)
