@@ -69,7 +69,7 @@ def stack(place=None, **parameters):
 def refusals(place=None, **parameters):
     """What CloudFormation says of parameters that contradict each other, or the place."""
     resolver = resolver_of(place, parameters)
-    rules = [rule for rule in translated()["Rules"].values() if resolver.value(rule["RuleCondition"])]
+    rules = [rule for rule in translated()["Rules"].values() if resolver.value(rule.get("RuleCondition", True))]
     return [
         each["AssertDescription"] for rule in rules for each in rule["Assertions"] if not resolver.value(each["Assert"])
     ]
@@ -124,6 +124,11 @@ class Resolver:
             return str(left) == str(right)
         if name == "Not":
             return not self.value(argument[0])
+        if name in ("And", "Or"):
+            return {"And": all, "Or": any}[name](map(self.value, argument))
+        if name == "Join":
+            separator, texts = argument
+            return separator.join(self.value(texts))
         if name == "Contains":
             texts, text = map(self.value, argument)
             return text in texts

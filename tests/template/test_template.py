@@ -550,6 +550,39 @@ def test_messages_about_alerts_are_encrypted_and_sent_over_tls_alone():
         assert (denied["Effect"], denied["Action"], denied["Condition"]) == ("Deny", "sns:Publish", TLS_ONLY)
 
 
+SLACK = {"SlackWorkspaceId": "T07EA123LEP", "SlackChannelId": "C07EZ1ABC23"}
+TEAM = "6f1c2d3e-0000-4000-8000-1234567890ab"
+TEAMS = {"TeamsTenantId": TEAM, "TeamsTeamId": TEAM, "TeamsChannelId": "19%3aab-0123%40thread.tacv2"}
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "members"),
+    [
+        ("SlackChannel", SLACK, SLACK),
+        ("TeamsChannel", TEAMS, {"TeamsTenantId": TEAM, "TeamId": TEAM, "TeamsChannelId": TEAMS["TeamsChannelId"]}),
+    ],
+)
+def test_a_channel_gets_both_topics_and_its_members_may_do_nothing(name, parameters, members):
+    assert not {"SlackChannel", "TeamsChannel", "ChatRole"} & stack()["Resources"].keys()
+    made = stack(**parameters)
+    channel = made["Resources"][name]["Properties"]
+    assert members.items() <= channel.items()
+    assert channel["SnsTopicArns"] == ["<AlertTopic>", "<AlarmTopic>"]
+    assert channel["GuardrailPolicies"] == ["arn:aws:iam::aws:policy/AWSDenyAll"]
+    role = made["Resources"]["ChatRole"]["Properties"]
+    assert channel["IamRoleArn"] == "<ChatRole.Arn>" and not {"Policies", "ManagedPolicyArns"} & role.keys()
+    told = made["Outputs"]["WhoIsTold"]["Value"]
+    assert list(parameters.values())[-1] in told and "NOBODY" not in told
+
+
+@pytest.mark.parametrize("parameters", [SLACK, TEAMS])
+def test_half_a_channel_is_refused(parameters):
+    assert refusals(**parameters) == []
+    for name in parameters:
+        (refusal,) = refusals(**without(name, parameters))
+        assert name in refusal
+
+
 def test_alarms_and_the_rule_of_deletions_may_publish_to_the_topic_of_alarms():
     _, allowed = properties("AlarmTopicPolicy")["PolicyDocument"]["Statement"]
     assert without("Sid", allowed) == {
