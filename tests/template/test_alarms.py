@@ -38,7 +38,7 @@ AT_ONCE = [
     ("drain-errors", ("Errors", "<DrainFunction>"), 1, 0),
     ("notify-errors", ("Errors", "<NotifyFunction>"), 1, 0),
     ("throttles", ("Throttles", "<WebhookFunction>"), 1, 0),
-    ("rejected-burst", ("Url4xxCount", "<WebhookFunction>"), 100, 99),
+    ("rejected-burst", ("Unauthorized",), 100, 99),
     ("spill-queue-depth", (VISIBLE, SPILL_QUEUE), 100, 99),
     ("spill-queue-depth", (IN_FLIGHT, SPILL_QUEUE), 100, 99),
     ("spill-dead-letters", (VISIBLE, "<SpillDeadLetters.QueueName>"), 1, 0),
@@ -62,7 +62,7 @@ def test_a_datum_that_is_three_minutes_late_rings(alarm, metric, enough, not_eno
 
 
 HTTP_API = [
-    ("rejected-burst", ("4xx", "<Api>"), 100, 99),
+    ("rejected-burst", ("Unauthorized",), 100, 99),
     ("throttles", ("ApiThrottled",), 1, 0),
     ("throttles", ("Throttles", "<WebhookFunction>"), 1, 0),
     ("function-errors", ("Errors", "<WebhookFunction>"), 1, 0),

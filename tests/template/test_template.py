@@ -8,6 +8,7 @@ from stack import ROOT, refusals, source, stack
 
 KEY = "arn:aws:kms:eu-west-1:111122223333:key/0d9c4a1e-0000-4000-8000-000000000000"
 KEYS = ["KmsKeyArn", "SecretKmsKeyArn", "QueueKmsKeyArn", "TopicKmsKeyArn", "LogKmsKeyArn"]
+TABLES = ["tracebit_alert", "tracebit_healthcheck", "classification_failures"]
 OWN_ACCOUNT = {"StringEquals": {"aws:ResourceAccount": "111122223333"}}
 TLS_ONLY = {"Bool": {"aws:SecureTransport": "false"}}
 PRIVATE = dict.fromkeys(["BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPublicBuckets"], True)
@@ -301,7 +302,7 @@ def test_the_role_may_add_to_the_lake_read_its_secret_log_and_trace_and_nothing_
         {
             "Effect": "Allow",
             "Action": "s3:PutObject",
-            "Resource": "arn:aws:s3:::<LakeBucket>/*",
+            "Resource": [f"arn:aws:s3:::<LakeBucket>/{table}/*" for table in TABLES],
             "Condition": {"Null": {"s3:if-none-match": "false"}} | OWN_ACCOUNT,
         },
         {"Effect": "Allow", "Action": "secretsmanager:GetSecretValue", "Resource": "<SharedSecret>"},
@@ -318,7 +319,7 @@ def test_the_role_may_add_to_the_lake_read_its_secret_log_and_trace_and_nothing_
 @pytest.mark.parametrize("role", ["WebhookRole", "DrainRole"])
 def test_the_role_is_bound_to_the_prefix_of_an_existing_bucket(role):
     put = statements(role, ExistingBucket="my-lake", LakePrefix="logs/")[0]
-    assert put["Resource"] == "arn:aws:s3:::my-lake/logs/*"
+    assert put["Resource"] == [f"arn:aws:s3:::my-lake/logs/{table}/*" for table in TABLES]
 
 
 def keys_of(role, **parameters):
@@ -822,12 +823,12 @@ def test_an_analyst_may_use_the_console_and_the_lake_alone():
         f"arn:aws:glue:{account}:database/<Database>",
         f"arn:aws:glue:{account}:table/<Database>/*",
     ]
-    lake = "arn:aws:s3:::my-lake/logs/*"
+    lake = [f"arn:aws:s3:::my-lake/logs/{table}/*" for table in TABLES]
     assert allowed["ReadRecords"] == {"Action": "s3:GetObject", "Resource": lake, "Condition": OWN_ACCOUNT}
     assert allowed["ListRecords"] == {
         "Action": "s3:ListBucket",
         "Resource": "arn:aws:s3:::my-lake",
-        "Condition": {"StringLike": {"s3:prefix": "logs/*"}} | OWN_ACCOUNT,
+        "Condition": {"StringLike": {"s3:prefix": [f"logs/{table}/*" for table in TABLES]}} | OWN_ACCOUNT,
     }
     for sid in ("ListResults", "WriteResults"):
         assert allowed[sid]["Resource"].startswith("<ResultsBucket.Arn>")
