@@ -4,8 +4,8 @@ Nothing here decides whether a call is allowed. That is LocalEmu's own evaluatio
 only what it cannot know otherwise:
 
 - It runs functions in Docker alone. Here the binary of a function runs as a process, behind a Lambda Runtime API.
-- It does not know the condition keys `s3:if-none-match` and `s3:prefix`, nor the ARNs of log streams, of the bus in an
-  entry, of Athena and of Glue. AWS's Service Authorization Reference defines them.
+- It does not know the condition keys `s3:if-none-match`, `s3:prefix` and `aws:ResourceAccount`, nor the ARNs of log
+  streams, of the bus in an entry, of Athena and of Glue. AWS's Service Authorization Reference defines them.
 - It lets a poller of a queue do everything. Here the poller needs the rights of the function's role, whose credentials
   it has.
 """
@@ -141,6 +141,8 @@ def with_s3_keys(build_conditions):
         if context.service.service_name == "s3":
             found["s3:if-none-match"] = context.request.headers.get("if-none-match")
             found["s3:prefix"] = (context.service_request or {}).get("Prefix")
+            # Every bucket of the tests belongs to the one account.
+            found["aws:ResourceAccount"] = context.account_id
         # A key without a value counts as missing.
         return found
 

@@ -199,7 +199,7 @@ def test_the_drain_needs_each_statement(account, stack, sid):
         assert has_record_of(stack, alert)
 
 
-@pytest.mark.parametrize("sid", ["ReadWhatRings", "TellPeople", "TellMachines"])
+@pytest.mark.parametrize("sid", ["ReadRecords", "TellPeople", "TellMachines"])
 def test_the_notifier_needs_each_statement(account, stack, sid):
     policy, alert = Policy(account, stack, "notify"), new_alert()
     with policy.idle():
