@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use chrono::Utc;
+
 use super::{
     app::App,
     outcome::{Ingested, Outcome},
@@ -38,7 +40,7 @@ pub async fn handle(app: &App, event: SqsEvent, invocation: &Invocation) -> SqsB
         let started = Instant::now();
         let deadline = invocation.deadline().share_of(waiting);
         waiting -= 1;
-        let ingested = match Envelope::open(&message.body) {
+        let ingested = match Envelope::open(&message.body, Utc::now()) {
             Ok(delivery) => Ok(app.ingest(&delivery, deadline).await),
             Err(error) => Err(error),
         };

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use chrono::{SecondsFormat, TimeDelta, Utc};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use tracebit_lake_harness::Fault;
@@ -57,10 +58,18 @@ async fn a_queued_record_keeps_its_time_of_receipt() {
     assert_queued(&lake.deliver("not a log").await);
     lake.s3.heal();
     let mut message: Value = serde_json::from_str(&sqs.messages()[0]).unwrap();
-    message["received"] = json!("2026-01-02T03:04:05.678Z");
+    let received = Utc::now() - TimeDelta::days(20);
+    message["received"] = json!(received.to_rfc3339_opts(SecondsFormat::Millis, true));
     assert_eq!(Drain::of(&lake).await.left_of(&[message.to_string()]).await, [""; 0]);
-    assert_eq!(lake.record("classification_failures")["p_parse_time"], "2026-01-02 03:04:05.678");
-    assert!(lake.key().starts_with("classification_failures/day=2026-01-02/hour=03/20260102T030000Z-"));
+    let record = lake.record("classification_failures");
+    assert_eq!(record["p_parse_time"], received.format("%Y-%m-%d %H:%M:%S%.3f").to_string());
+    let hour = received.format("classification_failures/day=%Y-%m-%d/hour=%H/%Y%m%dT%H0000Z-").to_string();
+    assert!(lake.key().starts_with(&hour), "{}", lake.key());
+
+    // The time is not signed. Whoever may send to the queue cannot store the failure under any hour they like.
+    message["received"] = json!("2026-01-02T03:04:05.678Z");
+    assert_eq!(Drain::of(&lake).await.left_of(&[message.to_string()]).await.len(), 1);
+    assert_eq!(lake.keys().len(), 1);
 }
 
 #[tokio::test]
