@@ -32,7 +32,7 @@ pub struct Metric {
 
 /// Every metric that is not of a schema. This list is the only one: the docs and the tests are made of it, and a line
 /// that writes another name fails its test.
-pub const METRICS: [Metric; 15] = [
+pub const METRICS: [Metric; 22] = [
     metric("LogsStored", "logs in new objects").by("LogType"),
     metric("AlertsToNotify", "logs in the lake of which people must be notified, and classification failures"),
     metric("Duplicates", "logs that were already in the lake"),
@@ -51,6 +51,13 @@ pub const METRICS: [Metric; 15] = [
     metric("AlertsNotified", "records of which people were notified, by e-mail or in chat"),
     metric("EventsPublished", "events for machines"),
     metric("NotifyFailures", "messages of the notifier's queue that stay there"),
+    metric("AlertsListed", "alerts of the last days that Tracebit's API lists"),
+    metric("AlertsMissing", "those of them that should be in the lake and are not"),
+    metric("LogsRecovered", "logs of missing alerts that the watcher put into the lake"),
+    metric("AlertsUnpublished", "records in the lake of which people must be notified and were not"),
+    metric("AlertSubscribers", "confirmed subscriptions of the topic for alerts"),
+    metric("AlarmSubscribers", "confirmed subscriptions of the topic for alarms"),
+    metric("WatchProblems", "things that the watcher could not look at"),
 ];
 
 const fn metric(name: &'static str, counts: &'static str) -> Metric {
