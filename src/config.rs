@@ -220,7 +220,7 @@ impl<L: Fn(&str) -> Result<Option<String>, ()>> Vars<L> {
         }
     }
 
-    fn mistake(&mut self, name: &str, problem: &str) {
+    pub(crate) fn mistake(&mut self, name: &str, problem: &str) {
         self.mistakes.push(format!("{name}: {problem}"));
     }
 }
@@ -235,7 +235,25 @@ pub(crate) fn bucket(text: &str) -> Result<String, String> {
     }
 }
 
-fn secret_arn(text: &str) -> Result<String, String> {
+/// An access point's ARN would not do, because S3's events name the bucket.
+pub(crate) fn bucket_name(text: &str) -> Result<String, String> {
+    if text.starts_with("arn:") {
+        return Err(
+            "expected the name of a bucket, because S3's events name the bucket and not its access point".to_owned()
+        );
+    }
+    bucket(text)
+}
+
+pub(crate) fn topic_arn(text: &str) -> Result<String, String> {
+    if text.starts_with("arn:") && text.contains(":sns:") {
+        Ok(text.to_owned())
+    } else {
+        Err("expected the ARN of an SNS topic, arn:…:sns:…".to_owned())
+    }
+}
+
+pub(crate) fn secret_arn(text: &str) -> Result<String, String> {
     if text.starts_with("arn:") && text.contains(":secretsmanager:") {
         Ok(text.to_owned())
     } else {
@@ -243,7 +261,7 @@ fn secret_arn(text: &str) -> Result<String, String> {
     }
 }
 
-fn queue_url(text: &str) -> Result<String, String> {
+pub(crate) fn queue_url(text: &str) -> Result<String, String> {
     match url::Url::parse(text) {
         Ok(url) if url.has_host() => Ok(text.to_owned()),
         _ => Err("expected the URL of an SQS queue, https://sqs.…".to_owned()),

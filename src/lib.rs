@@ -6,3 +6,4 @@ pub mod core;
 pub mod ingest;
 pub mod metrics;
 pub mod notify;
+pub mod watch;

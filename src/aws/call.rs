@@ -45,6 +45,20 @@ where
     E: ProvideErrorMetadata + Error + 'static,
 {
     let policy = deadline.call(bytes).ok_or_else(|| CallError::out_of_time(operation))?;
+    call_by(policy, operation, deadline, send).await
+}
+
+/// The same by a policy of the caller's.
+pub(crate) async fn call_by<T, E, F>(
+    policy: CallPolicy,
+    operation: &'static str,
+    deadline: Deadline,
+    send: impl FnOnce(Attempts) -> F,
+) -> Result<T, CallError>
+where
+    F: Future<Output = Result<T, SdkError<E, Response>>>,
+    E: ProvideErrorMetadata + Error + 'static,
+{
     let attempts = Attempts(Arc::new(Shared { policy, log: Mutex::default() }));
     match deadline.bound(send(attempts.clone())).await {
         Some(answer) => answer.map_err(|error| CallError::of(operation, &error, &attempts)),

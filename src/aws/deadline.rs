@@ -124,6 +124,13 @@ impl CallPolicy {
     }
 }
 
+impl CallPolicy {
+    /// The same for a service that says itself how long to wait (`Retry-After`).
+    pub(crate) fn with_waits_up_to(self, longest: Duration) -> Self {
+        Self { retries: self.retries.with_max_backoff(longest), ..self }
+    }
+}
+
 /// A large body gets more time. Otherwise the timeout leaves room for a second attempt.
 fn attempt_timeout(left: Duration, bytes: usize) -> Duration {
     let sending = Duration::from_secs(u64::try_from(bytes / MIN_BYTES_PER_SECOND).unwrap_or(u64::MAX));

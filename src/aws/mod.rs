@@ -7,11 +7,13 @@
 //! | `deadline` | the time policy of an invocation |
 //! | `invocation`, [`sqs_event`] | what Lambda hands a function |
 //! | [`s3`], [`secrets`], [`sqs`], [`sns`], [`eventbridge`] | the services |
+//! | [`https`] | an API that is not AWS's, called in the same way |
 
 mod call;
 mod client;
 mod deadline;
 pub mod eventbridge;
+pub mod https;
 pub mod invocation;
 pub mod s3;
 pub mod secrets;

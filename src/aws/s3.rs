@@ -1,6 +1,6 @@
 //! The bucket of the lake. Objects are created and never overwritten.
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use aws_config::SdkConfig;
 use aws_sdk_s3::{
@@ -12,6 +12,7 @@ use aws_sdk_s3::{
     primitives::{ByteStream, ByteStreamError},
 };
 use aws_smithy_runtime_api::client::{interceptors::context::InterceptorContext, orchestrator::HttpRequest};
+use chrono::{DateTime, Utc};
 use data_encoding::{BASE64, HEXLOWER};
 use sha2::{Digest as _, Sha256};
 use tokio::time::sleep;
@@ -64,11 +65,32 @@ pub struct Digest {
     pub is_quiet: bool,
 }
 
+/// An object as a list has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// The key.
+    pub key: String,
+    /// The size in bytes.
+    pub bytes: usize,
+    /// When it was put there.
+    pub modified: DateTime<Utc>,
+}
+
+/// The objects under a prefix, in the order of their keys.
+#[derive(Debug, Default)]
+pub struct Listing {
+    /// The objects.
+    pub objects: Vec<Listed>,
+    /// Whether there are more.
+    pub is_cut: bool,
+}
+
 /// A client of one bucket.
 #[derive(Debug, Clone)]
 pub struct Bucket {
     client: Client,
     name: String,
+    is_quiet: bool,
 }
 
 impl Bucket {
@@ -81,7 +103,18 @@ impl Bucket {
             .retry_partition(retry_partition())
             .retry_classifier(ConflictIsTransient)
             .build();
-        Self { client: Client::from_conf(s3), name }
+        Self { client: Client::from_conf(s3), name, is_quiet: false }
+    }
+
+    /// The same bucket for history: nobody is notified of the objects that this client creates.
+    #[must_use]
+    pub fn quiet(self) -> Self {
+        Self { is_quiet: true, ..self }
+    }
+
+    /// Its name.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
     }
 
     /// Resolves the credentials and opens the connection that the first `PutObject` will use.
@@ -130,6 +163,7 @@ impl Bucket {
             .content_type(content_type)
             .if_none_match("*")
             .checksum_crc32(&checksum)
+            .set_metadata(self.is_quiet.then(|| HashMap::from([(QUIET.to_owned(), "true".to_owned())])))
             .body(ByteStream::from(body));
         match call(OPERATION, deadline, bytes, |attempts| put.customize().interceptor(attempts).send()).await {
             // S3 names the checksum that it compared. A store that names none is trusted.
@@ -170,6 +204,34 @@ impl Bucket {
         let list = self.client.list_objects_v2().bucket(&self.name).prefix(prefix);
         let page = call("ListObjectsV2", deadline, 0, |attempts| list.customize().interceptor(attempts).send()).await?;
         Ok(page.contents.unwrap_or_default().into_iter().filter_map(|object| object.key).collect())
+    }
+
+    /// The objects under `prefix` whose keys come after `after`, of at most `pages` pages of a thousand.
+    ///
+    /// # Errors
+    /// [`CallError`] if S3 does not list them all.
+    pub async fn list_after(
+        &self,
+        prefix: &str,
+        after: &str,
+        pages: usize,
+        deadline: Deadline,
+    ) -> Result<Listing, CallError> {
+        let mut listing = Listing::default();
+        let mut after = after.to_owned();
+        for _ in 0..pages {
+            let list = self.client.list_objects_v2().bucket(&self.name).prefix(prefix).start_after(&after);
+            let page =
+                call("ListObjectsV2", deadline, 0, |attempts| list.customize().interceptor(attempts).send()).await?;
+            let objects = page.contents.unwrap_or_default().into_iter().filter_map(listed);
+            listing.objects.extend(objects);
+            listing.is_cut = page.is_truncated.unwrap_or_default();
+            match listing.objects.last() {
+                Some(last) if listing.is_cut => after.clone_from(&last.key),
+                _ => break,
+            }
+        }
+        Ok(listing)
     }
 
     /// Fetches an object of at most `limit` bytes. Of a larger one it reads nothing but the size.
@@ -233,6 +295,15 @@ impl Bucket {
             }),
         }
     }
+}
+
+fn listed(object: aws_sdk_s3::types::Object) -> Option<Listed> {
+    let modified = object.last_modified?;
+    Some(Listed {
+        key: object.key?,
+        bytes: object.size.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(usize::MAX),
+        modified: DateTime::from_timestamp(modified.secs(), modified.subsec_nanos())?,
+    })
 }
 
 /// An object whose body is still to be read.

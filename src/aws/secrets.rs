@@ -13,6 +13,7 @@ use super::{
     call::{CallError, call},
     client::retry_partition,
     deadline::Deadline,
+    https::Token,
 };
 use crate::core::{
     rotation::{Rotation, SecretError, Version},
@@ -163,6 +164,49 @@ impl Secrets {
             }
             Kind::Managed(managed) => managed.verify(body, signature, deadline.for_secret()).await,
         }
+    }
+}
+
+/// Where the token for Tracebit's API comes from.
+#[derive(Debug, Clone)]
+pub enum TokenSource {
+    /// `TRACEBIT_API_TOKEN`: local runs and tests.
+    Fixed(Token),
+    /// `TRACEBIT_API_TOKEN_ARN`: a secret in Secrets Manager.
+    SecretsManager {
+        /// The secret's ARN.
+        arn: String,
+    },
+}
+
+/// The token for Tracebit's API.
+#[derive(Debug)]
+pub struct Tokens {
+    client: Client,
+    source: TokenSource,
+}
+
+impl Tokens {
+    /// The token of this source.
+    #[must_use]
+    pub fn new(sdk: &SdkConfig, source: TokenSource) -> Self {
+        let config = Builder::from(sdk).retry_partition(retry_partition()).build();
+        Self { client: Client::from_conf(config), source }
+    }
+
+    /// The token as it is now.
+    ///
+    /// # Errors
+    /// [`CallError`] if Secrets Manager does not have it, or it is no token.
+    pub async fn get(&self, deadline: Deadline) -> Result<Token, CallError> {
+        let arn = match &self.source {
+            TokenSource::Fixed(token) => return Ok(token.clone()),
+            TokenSource::SecretsManager { arn } => arn,
+        };
+        let get = self.client.get_secret_value().secret_id(arn);
+        let output = call(OPERATION, deadline, 0, |attempts| get.customize().interceptor(attempts).send()).await?;
+        let token = Token::new(output.secret_string().unwrap_or_default());
+        token.map_err(|error| CallError::of_answer(OPERATION, &error.to_string()))
     }
 }
 

@@ -67,6 +67,20 @@ impl Topic {
         self.publish(self.client.publish().message(text).message_attributes(name, value), bytes, deadline).await
     }
 
+    /// How many subscriptions of the topic are confirmed, so that somebody gets its messages.
+    ///
+    /// # Errors
+    /// [`CallError`] if SNS does not say.
+    pub async fn subscribers(&self, deadline: Deadline) -> Result<u64, CallError> {
+        const OPERATION: &str = "GetTopicAttributes";
+        let get = self.client.get_topic_attributes().topic_arn(&self.arn);
+        let output = call(OPERATION, deadline, 0, |attempts| get.customize().interceptor(attempts).send()).await?;
+        let confirmed = output.attributes().and_then(|all| all.get("SubscriptionsConfirmed"));
+        confirmed
+            .and_then(|count| count.parse().ok())
+            .ok_or_else(|| CallError::of_answer(OPERATION, "the answer has no number of confirmed subscriptions"))
+    }
+
     async fn publish(&self, publish: PublishFluentBuilder, bytes: usize, deadline: Deadline) -> Result<(), CallError> {
         let publish = publish.topic_arn(&self.arn);
         call(OPERATION, deadline, bytes, |attempts| publish.customize().interceptor(attempts).send()).await.map(drop)

@@ -1,7 +1,7 @@
 //! The configuration of the notifier: environment variables, all read and checked at INIT.
 
 use crate::{
-    config::{ConfigError, Vars},
+    config::{ConfigError, Vars, bucket_name, topic_arn},
     core::{lake::Prefix, severity::Severity},
 };
 
@@ -75,24 +75,6 @@ impl NotifyConfig {
             }),
             (.., result) => Err(result.err().unwrap_or_default()),
         }
-    }
-}
-
-/// An access point's ARN would not do, because S3's events name the bucket.
-fn bucket_name(text: &str) -> Result<String, String> {
-    if text.starts_with("arn:") {
-        return Err(
-            "expected the name of a bucket, because S3's events name the bucket and not its access point".to_owned()
-        );
-    }
-    crate::config::bucket(text)
-}
-
-fn topic_arn(text: &str) -> Result<String, String> {
-    if text.starts_with("arn:") && text.contains(":sns:") {
-        Ok(text.to_owned())
-    } else {
-        Err("expected the ARN of an SNS topic, arn:…:sns:…".to_owned())
     }
 }
 

@@ -4,6 +4,7 @@
 
 use percent_encoding::percent_decode_str;
 use serde::Deserialize;
+use serde_json::json;
 
 use crate::core::{
     lake::{Prefix, Table},
@@ -12,6 +13,9 @@ use crate::core::{
 
 /// S3's limit. Nothing longer gets into a log line.
 const MAX_KEY_BYTES: usize = 1024;
+
+const SOURCE: &str = "aws.s3";
+const DETAIL_TYPE: &str = "Object Created";
 
 /// The reasons of an event about an object that somebody put, and did not copy or restore.
 const PUT_REASONS: [&str; 2] = ["PutObject", "CompleteMultipartUpload"];
@@ -87,7 +91,7 @@ impl CreatedObject {
     /// the lake has a `%`.
     pub(super) fn open(body: &str) -> Result<Self, EventError> {
         let event: Event = serde_json::from_str(body).map_err(|_| EventError::NotAnEvent)?;
-        if event.source != "aws.s3" || event.detail_type != "Object Created" {
+        if event.source != SOURCE || event.detail_type != DETAIL_TYPE {
             return Err(EventError::NotAnEvent);
         }
         let Detail { bucket, object, reason } = event.detail;
@@ -97,6 +101,27 @@ impl CreatedObject {
         }
         let is_new = reason.is_none_or(|reason| PUT_REASONS.contains(&reason.as_str()));
         Ok(Self { bucket: bucket.name, key, size: object.size, is_new })
+    }
+
+    /// An object that a list of the bucket names.
+    pub(super) fn listed(bucket: &str, key: &str, size: usize) -> Self {
+        Self { bucket: bucket.to_owned(), key: key.to_owned(), size, is_new: true }
+    }
+
+    /// The body of a message about it, as S3's event would make it.
+    pub(super) fn message(&self) -> String {
+        json!({
+            "version": "0",
+            "source": SOURCE,
+            "detail-type": DETAIL_TYPE,
+            "detail": {
+                "version": "0",
+                "bucket": {"name": self.bucket},
+                "object": {"key": self.key, "size": self.size},
+                "reason": PUT_REASONS[0],
+            },
+        })
+        .to_string()
     }
 
     /// Where it stands in the lake of `bucket`.
@@ -131,8 +156,6 @@ fn day_and_id(rest: &str) -> Option<(&str, &str)> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     fn body(bucket: &str, key: &str) -> String {
@@ -183,6 +206,15 @@ mod tests {
         ] {
             assert_eq!(day_of("lake", &good.replace(from, to)), Err(EventError::OtherKey), "{from} {to}");
         }
+    }
+
+    #[test]
+    fn a_message_about_a_listed_object_is_read_as_the_event_is() {
+        let key = "logs/tracebit_alert/day=2026-11-24/hour=10/20261124T100000Z-0123.json";
+        let listed = CreatedObject::listed("lake", key, 1234);
+        let opened = CreatedObject::open(&listed.message()).unwrap();
+        let all = |object: CreatedObject| (object.bucket, object.key, object.size, object.is_new);
+        assert_eq!(all(opened), all(listed));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use super::{event::Place, json::Json, principal::Principal, text};
 use crate::core::{lake::Table, redacted::Redacted, severity::Severity};
 
 /// The log type of alerts.
-pub(super) const ALERT: &str = "Tracebit.Alert";
+pub(crate) const ALERT: &str = "Tracebit.Alert";
 
 /// The longest link that is shown.
 const MAX_LINK: usize = 500;

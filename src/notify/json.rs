@@ -14,11 +14,11 @@ use serde_json::value::RawValue;
 /// The members that are read, at any depth. All others are skipped, so that a record of a million members takes no more
 /// memory than its text.
 #[rustfmt::skip]
-const WANTED: [&str; 46] = [
+const WANTED: [&str; 47] = [
     "account_id", "account_name", "alert_id", "alternate_id", "app_id", "arn", "aws", "azure", "canary",
     "canary_credential", "domain", "error", "event", "federated_identity_subject", "google_cloud", "id", "ip",
     "label", "labels", "log_type", "message", "name", "okta", "operation", "outcome", "p_event_time",
-    "p_parse_time", "p_row_id", "payload", "payload_encoding", "principal", "provider_account_id", "provider_id",
+    "p_parse_time", "p_row_id", "p_source_label", "payload", "payload_encoding", "principal", "provider_account_id", "provider_id",
     "raw", "region", "request", "resources", "result", "severity", "subscription_name", "timestamp",
     "tracebit_portal_url", "type", "user_agent", "username", "value",
 ];

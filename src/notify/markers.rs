@@ -28,7 +28,7 @@ const FOLDER: &str = "notified";
 const MAX_REMEMBERED: usize = 100_000;
 
 /// A severity that is not known is the lowest, so that one that is known then notifies again.
-type Rank = Option<Severity>;
+pub(super) type Rank = Option<Severity>;
 
 /// What people know of a subject today.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,9 +53,7 @@ pub(super) struct Markers {
 impl Markers {
     /// The markers of the topic with this ARN.
     pub(super) fn new(bucket: Bucket, prefix: &Prefix, topic_arn: &str) -> Self {
-        let topic: String = HEXLOWER.encode(&Sha256::digest(topic_arn)).chars().take(16).collect();
-        let folder = format!("{}{topic}/", prefix.folder(FOLDER));
-        Self { bucket, folder, subjects: Memory::default(), records: Memory::default() }
+        Self { bucket, folder: folder(prefix, topic_arn), subjects: Memory::default(), records: Memory::default() }
     }
 
     /// Whether this instance has done what there is to do about this very record.
@@ -129,8 +127,14 @@ impl Markers {
     }
 }
 
+/// The folder of the markers of the topic with this ARN.
+pub(super) fn folder(prefix: &Prefix, topic_arn: &str) -> String {
+    let topic: String = HEXLOWER.encode(&Sha256::digest(topic_arn)).chars().take(16).collect();
+    format!("{}{topic}/", prefix.folder(FOLDER))
+}
+
 /// The severity in the name of a marker.
-fn rank(key: &str) -> Rank {
+pub(super) fn rank(key: &str) -> Rank {
     key.trim_end_matches(".json").rsplit('-').next()?.parse().ok()
 }
 

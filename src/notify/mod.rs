@@ -22,9 +22,11 @@
 //! | `markers` | of what people were notified today |
 //! | `flood` | how many later messages of an alert go to chat |
 //! | `put` | events for the bus, each once |
+//! | `duty` | what people must have been notified of, for the watcher |
 //! | `preview` | all that is published of an object, without a service |
 
 mod config;
+mod duty;
 mod edge;
 mod event;
 mod facts;
@@ -41,9 +43,12 @@ mod record;
 mod text;
 
 pub use config::{NotifyConfig, Places};
+pub(crate) use duty::{Duty, Inspected, Notified, inspect, message};
 pub use edge::handle;
+pub(crate) use facts::ALERT;
 pub use message::FirstMessage;
 pub use preview::Preview;
+pub(crate) use publish::LARGE;
 pub use publish::Notifier;
 
 #[cfg(test)]

@@ -43,7 +43,7 @@ const SMALL: usize = 1024 * 1024;
 
 /// The largest object that is read, in bytes. The largest payload (`MAX_PAYLOAD_BYTES`) makes no larger log. A failure
 /// can be larger, because JSON may write six bytes for one.
-const LARGE: usize = 20 * 1024 * 1024;
+pub(crate) const LARGE: usize = 20 * 1024 * 1024;
 
 /// Why an SQS message stays in the queue.
 #[derive(Debug, thiserror::Error)]

@@ -78,6 +78,19 @@ impl<'t> Record<'t> {
         Entry { detail: digest(key, &sha256, line.len(), self.row_id.as_deref(), self.detail_type), ..whole }
     }
 
+    /// The `alert_id` of the log, or of the payload that fits no schema.
+    pub(super) fn alert_id(&self) -> Option<String> {
+        match self.place.table {
+            Table::LogType(_) => self.json.text(&["alert_id"]),
+            Table::Failures => Json::object(&self.json.text(&["payload"])?)?.text(&["alert_id"]),
+        }
+    }
+
+    /// `p_source_label`.
+    pub(super) fn source_label(&self) -> Option<String> {
+        self.json.text(&["p_source_label"])
+    }
+
     /// The alert, if people are notified of this record: a log whose severity is at least `threshold` or is not known,
     /// or any classification failure.
     pub(super) fn alert(&self, threshold: Severity) -> Option<Alert> {

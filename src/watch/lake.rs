@@ -1,0 +1,277 @@
+//! What the lake's objects hold, as far as the watcher must know. An object never changes, so each is read once by an
+//! instance.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use chrono::{DateTime, NaiveDate, NaiveDateTime, TimeDelta, Utc};
+use futures_util::{StreamExt as _, stream};
+use sha2::{Digest as _, Sha256};
+
+use super::SOURCE_LABEL;
+use crate::{
+    aws::{
+        CallError, Deadline,
+        s3::{Bucket, Listed, Listing, Read},
+    },
+    core::{
+        lake::{FAILURES_TABLE, Prefix},
+        schema::Schemas,
+        severity::Severity,
+    },
+    notify::{self, Duty, Inspected},
+};
+
+/// How many objects are read at once.
+const CONCURRENCY: usize = 16;
+
+/// The largest object that is read beside others, in bytes. Sixteen of them fit into the memory of a small function.
+const SMALL: usize = 1024 * 1024;
+
+/// How many pages of a thousand keys are listed of one table in a round, and how many objects are read. A round of that
+/// size costs a cent.
+const MAX_PAGES: usize = 100;
+const MAX_READS: usize = 10_000;
+
+/// How many objects and alerts are remembered. When there are more, memory starts again.
+const MAX_REMEMBERED: usize = 100_000;
+
+/// How the lake knows an alert.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Presence {
+    /// Not at all.
+    Absent,
+    /// By logs that came from Tracebit's API alone.
+    Recovered,
+    /// By a log that Tracebit delivered.
+    Delivered,
+}
+
+/// The lake.
+#[derive(Debug)]
+pub struct Lake {
+    bucket: Bucket,
+    prefix: Prefix,
+    schemas: Schemas,
+    threshold: Severity,
+    duties: Mutex<HashMap<Id, Arc<[Duty]>>>,
+    alerts: Mutex<HashMap<Id, Presence>>,
+}
+
+/// The objects of the days that count, as they were listed once.
+#[derive(Debug)]
+pub struct View {
+    /// The objects of alerts and of classification failures.
+    objects: Vec<Listed>,
+    /// Whether there are more than could be listed.
+    pub(super) is_cut: bool,
+    reads_left: AtomicUsize,
+}
+
+/// The first half of the SHA-256 of a key or an `alert_id`.
+type Id = [u8; 16];
+
+/// Why nobody knows whether an alert is in the lake.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Unknown {
+    /// Too much is there.
+    #[error("there are too many objects to look through in one round; the next round goes on")]
+    TooMany,
+    /// S3 does not answer.
+    #[error(transparent)]
+    Call(#[from] CallError),
+}
+
+impl Lake {
+    /// The lake in this bucket.
+    #[must_use]
+    pub fn new(bucket: Bucket, prefix: Prefix, schemas: Schemas, threshold: Severity) -> Self {
+        let (duties, alerts) = (Mutex::default(), Mutex::default());
+        Self { bucket, prefix, schemas, threshold, duties, alerts }
+    }
+
+    /// The bucket.
+    pub(super) fn bucket(&self) -> &Bucket {
+        &self.bucket
+    }
+
+    /// The prefix.
+    #[must_use]
+    pub fn prefix(&self) -> &Prefix {
+        &self.prefix
+    }
+
+    /// The schemas.
+    #[must_use]
+    pub fn schemas(&self) -> &Schemas {
+        &self.schemas
+    }
+
+    /// The objects of alerts and failures whose partition is `first` or a later day.
+    ///
+    /// # Errors
+    /// [`CallError`] if S3 does not list them.
+    pub async fn view(&self, first: NaiveDate, deadline: Deadline) -> Result<View, CallError> {
+        let list = async |table: &str| {
+            let folder = self.prefix.folder(table);
+            let after = format!("{folder}day={}/", first.format("%Y-%m-%d"));
+            self.bucket.list_after(&folder, &after, MAX_PAGES, deadline).await
+        };
+        let mut view = View { objects: Vec::new(), is_cut: false, reads_left: AtomicUsize::new(MAX_READS) };
+        let tables = self.schemas.iter().filter(|schema| schema.log_type == notify::ALERT).map(|schema| &*schema.table);
+        for table in tables.chain([FAILURES_TABLE]) {
+            let Listing { objects, is_cut } = list(table).await?;
+            view.objects.extend(objects);
+            view.is_cut |= is_cut;
+        }
+        Ok(view)
+    }
+
+    /// How the lake knows an alert that began at `start`. Reads the objects whose time is nearest to that first.
+    ///
+    /// # Errors
+    /// [`Unknown`] if not every object could be looked through.
+    pub async fn presence(
+        &self,
+        id: &str,
+        start: DateTime<Utc>,
+        view: &View,
+        deadline: Deadline,
+    ) -> Result<Presence, Unknown> {
+        let mut objects: Vec<_> =
+            view.objects.iter().filter_map(|object| Some((time_of(&object.key)?, object))).collect();
+        // The log's own time, or that of its receipt, lies a little before the alert's start or any time after it.
+        objects.retain(|(time, _)| *time >= start - TimeDelta::days(1));
+        objects.sort_by_key(|(time, _)| (*time - start).abs());
+        let mut objects = objects.into_iter().map(|(_, object)| object);
+        loop {
+            match get(&self.alerts).get(&digest(id)) {
+                Some(Presence::Delivered) => return Ok(Presence::Delivered),
+                Some(_) | None => {}
+            }
+            let some: Vec<_> = objects.by_ref().take(CONCURRENCY).collect();
+            if some.is_empty() {
+                break;
+            }
+            self.duties(&some, view, deadline).await?;
+        }
+        if view.is_cut {
+            return Err(Unknown::TooMany);
+        }
+        Ok(get(&self.alerts).get(&digest(id)).copied().unwrap_or(Presence::Absent))
+    }
+
+    /// Remembers that an alert's logs were stored.
+    pub(super) fn recovered(&self, id: &str) {
+        get(&self.alerts).entry(digest(id)).or_insert(Presence::Recovered);
+    }
+
+    /// The objects of `view` that were put there from `from` to `to`, each with its duties.
+    ///
+    /// # Errors
+    /// [`Unknown`] if not all of them could be read.
+    pub(super) async fn duties_between<'v>(
+        &self,
+        view: &'v View,
+        from: DateTime<Utc>,
+        to: DateTime<Utc>,
+        deadline: Deadline,
+    ) -> Result<Vec<(&'v Listed, Arc<[Duty]>)>, Unknown> {
+        let objects: Vec<_> = view.objects.iter().filter(|object| (from..=to).contains(&object.modified)).collect();
+        let duties = self.duties(&objects, view, deadline).await?;
+        Ok(objects.into_iter().zip(duties).collect())
+    }
+
+    /// The duties of objects, in their order. Small ones are read side by side.
+    async fn duties(&self, objects: &[&Listed], view: &View, deadline: Deadline) -> Result<Vec<Arc<[Duty]>>, Unknown> {
+        let is_small = |object: &Listed| object.bytes <= SMALL;
+        let read = async |concurrency: usize, objects: Vec<Listed>| {
+            let reads = stream::iter(objects).map(|object| self.read(object, view, deadline));
+            reads.buffered(concurrency).collect::<Vec<_>>().await
+        };
+        let (small, large): (Vec<_>, Vec<_>) = objects.iter().map(|object| (*object).clone()).partition(is_small);
+        let mut small = read(CONCURRENCY, small).await.into_iter();
+        let mut large = read(1, large).await.into_iter();
+        let in_order = objects.iter().filter_map(|object| if is_small(object) { small.next() } else { large.next() });
+        in_order.collect()
+    }
+
+    /// The duties of one object. What it says of alerts is remembered.
+    async fn read(&self, object: Listed, view: &View, deadline: Deadline) -> Result<Arc<[Duty]>, Unknown> {
+        let id = digest(&object.key);
+        if let Some(known) = get(&self.duties).get(&id) {
+            return Ok(Arc::clone(known));
+        }
+        let take = |left: usize| left.checked_sub(1);
+        if view.reads_left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_err() {
+            return Err(Unknown::TooMany);
+        }
+        let (bytes, is_quiet, size) = match self.bucket.read(&object.key, notify::LARGE, deadline).await? {
+            Read::Whole { bytes, is_quiet } => (Some(bytes), is_quiet, object.bytes),
+            Read::TooLarge => {
+                let digest = self.bucket.digest(&object.key, deadline).await?;
+                (None, digest.is_quiet, digest.bytes)
+            }
+        };
+        let Inspected { alerts, duties } =
+            notify::inspect((&object.key, size, bytes.as_deref()), &self.prefix, &self.schemas, self.threshold);
+        let mut known = get(&self.alerts);
+        if known.len() >= MAX_REMEMBERED {
+            known.clear();
+        }
+        for (alert, label) in alerts {
+            let is_recovered = label.as_deref() == Some(SOURCE_LABEL);
+            let presence = if is_recovered { Presence::Recovered } else { Presence::Delivered };
+            let known = known.entry(digest(&alert)).or_insert(presence);
+            *known = presence.max(*known);
+        }
+        drop(known);
+        let duties: Arc<[Duty]> = if is_quiet { Arc::default() } else { duties.into() };
+        let mut known = get(&self.duties);
+        if known.len() >= MAX_REMEMBERED {
+            known.clear();
+        }
+        known.insert(id, Arc::clone(&duties));
+        Ok(duties)
+    }
+}
+
+fn get<T>(memory: &Mutex<T>) -> MutexGuard<'_, T> {
+    memory.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn digest(text: &str) -> Id {
+    let mut id = Id::default();
+    let digest = Sha256::digest(text);
+    id.iter_mut().zip(digest).for_each(|(to, from)| *to = from);
+    id
+}
+
+/// The time in the name of an object: `{YYYYMMDDTHHMMSSZ}-{id}.json`.
+fn time_of(key: &str) -> Option<DateTime<Utc>> {
+    let name = key.rsplit('/').next()?;
+    let (time, _) = name.split_once('-')?;
+    Some(NaiveDateTime::parse_from_str(time, "%Y%m%dT%H%M%SZ").ok()?.and_utc())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_of_an_object_has_its_time() {
+        let time = time_of("logs/tracebit_alert/day=2026-11-24/hour=10/20261124T100102Z-0f.json");
+        assert_eq!(time, Some("2026-11-24T10:01:02Z".parse().unwrap()));
+        assert_eq!(time_of("logs/tracebit_alert/readme.txt"), None);
+    }
+
+    #[test]
+    fn a_delivered_log_says_more_than_a_recovered_one() {
+        assert!(Presence::Absent < Presence::Recovered && Presence::Recovered < Presence::Delivered);
+    }
+}

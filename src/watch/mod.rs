@@ -1,0 +1,34 @@
+//! The watcher: every alert that Tracebit lists is in the lake, was published, and somebody gets what is published.
+//!
+//! ```text
+//! listed (Tracebit's API) → stored (the lake) → published (the notifier's markers) → heard (the topics' subscriptions)
+//! ```
+//!
+//! What is listed and not stored, it fetches and stores. What is stored and not published, it sends to the notifier's
+//! queue again. It creates objects and messages; it overwrites and deletes nothing.
+//!
+//! | module | what it does |
+//! | --- | --- |
+//! | `edge` | an invocation in, the answer and the metrics out |
+//! | `round` | built once at INIT; looks at every link once |
+//! | `tracebit` | the list of alerts and their logs, from Tracebit's API |
+//! | `log` | a log of the API becomes the log that the webhook would have delivered |
+//! | `lake` | which alerts and duties the lake's objects hold; it remembers what it has read |
+//! | `unpublished` | which objects have no marker, and how often their events are sent again |
+
+mod config;
+mod edge;
+mod lake;
+mod log;
+mod round;
+mod tracebit;
+mod unpublished;
+
+pub use config::{ListConfig, WatchConfig};
+pub use edge::{AnyEvent, handle};
+pub use lake::{Lake, Presence, View};
+pub use round::{Round, Watcher};
+pub use tracebit::{ListedAlert, Tracebit};
+
+/// `p_source_label` of a record that came from Tracebit's API and not from the webhook.
+pub const SOURCE_LABEL: &str = "tracebit-api";
