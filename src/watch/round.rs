@@ -238,7 +238,9 @@ impl Watcher {
             round.missing = Some(missing.len());
         }
         let incomplete = std::mem::take(&mut *get(&self.incomplete));
-        let again = alerts.iter().filter(|alert| incomplete.contains(&alert.id));
+        let is_missing = |alert: &ListedAlert| missing.iter().any(|missing| missing.id == alert.id);
+        let again: Vec<_> =
+            alerts.iter().filter(|alert| incomplete.contains(&alert.id) && !is_missing(alert)).collect();
         let mut stored = 0;
         for alert in missing.into_iter().chain(again) {
             match self.recover(tracebit, alert, &token, now, deadline, &mut stored).await {
@@ -317,12 +319,12 @@ impl Watcher {
         deadline: Deadline,
         stored: &mut usize,
     ) -> Result<usize, CallError> {
-        let logs = tracebit.logs(&alert.id, token, deadline).await?;
-        let count = logs.len();
+        let mut logs = Vec::new();
+        let read = tracebit.logs(&alert.id, token, &mut logs, deadline).await;
+        let mut result = read.map(|()| logs.len());
         let payload = log::payload(alert, logs);
         let context = ReceiveContext { received: now, source: &self.source };
         let batch = Batch::build(elements(&payload, probe), self.lake.schemas(), context);
-        let mut result = Ok(count);
         let mut objects = store(self.lake.bucket(), batch.objects(self.lake.prefix()), deadline);
         while let Some(object) = objects.next().await {
             match object.result {

@@ -122,13 +122,18 @@ impl Tracebit {
         Ok(List { alerts, unreadable, is_cut: listed >= MAX_LISTED })
     }
 
-    /// All logs of an alert.
+    /// Adds all logs of an alert to `logs`. If a page cannot be read, those before it are there.
     ///
     /// # Errors
     /// [`CallError`] if a page is missing, repeated or on another host.
-    pub(super) async fn logs(&self, id: &str, token: &Token, deadline: Deadline) -> Result<Vec<Log>, CallError> {
+    pub(super) async fn logs(
+        &self,
+        id: &str,
+        token: &Token,
+        logs: &mut Vec<Log>,
+        deadline: Deadline,
+    ) -> Result<(), CallError> {
         let wrong = |problem: &str| CallError::of_answer(LIST_LOGS, problem);
-        let mut logs = Vec::new();
         let mut read_pages = HashSet::new();
         let mut page = self.first_page(id).ok_or_else(|| wrong("the alert's id cannot stand in a URL"))?;
         loop {
@@ -136,7 +141,7 @@ impl Tracebit {
             let body = self.api.get(LIST_LOGS, &path, token, deadline).await?;
             let Page { logs: more, next_page } = read(LIST_LOGS, &body)?;
             logs.extend(more);
-            let Some(next) = next_page.filter(|next| !next.is_empty()) else { return Ok(logs) };
+            let Some(next) = next_page.filter(|next| !next.is_empty()) else { return Ok(()) };
             read_pages.insert(path);
             page = page.join(&next).map_err(|_| wrong("next_page is not a URL"))?;
             if page[..Position::BeforePath] != self.url[..Position::BeforePath] {

@@ -32,3 +32,4 @@ mod record;
 mod secrets;
 mod signature;
 mod store;
+mod watch;

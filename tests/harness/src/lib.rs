@@ -1,5 +1,5 @@
 //! Real peers for tracebit-lake on loopback: the Lambda Runtime API, which runs the function's process, an S3 server, a
-//! Secrets Manager, an SQS queue, an SNS topic and an EventBridge bus. They speak the wire protocols, so the binary
+//! Secrets Manager, an SQS queue, an SNS topic, an EventBridge bus and Tracebit's API. They speak the wire protocols, so the binary
 //! under test is the deployed one; nothing here replaces the product's own code.
 #![allow(
     clippy::unwrap_used,
@@ -23,6 +23,7 @@ mod server;
 pub mod sns;
 mod socket;
 pub mod sqs;
+pub mod tracebit_api;
 
 pub use fault::Fault;
 pub use front::Front;

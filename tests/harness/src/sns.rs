@@ -3,7 +3,10 @@
 use std::{
     collections::BTreeMap,
     ops::Deref,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use bytes::Bytes;
@@ -21,6 +24,9 @@ use crate::{
 
 /// The topic's ARN.
 pub const TOPIC_ARN: &str = "arn:aws:sns:us-east-1:123456789012:alerts";
+
+/// The ARN of the alarms' topic.
+pub const ALARM_TOPIC_ARN: &str = "arn:aws:sns:us-east-1:123456789012:alarms";
 
 /// The ARN of another stack's topic, which the server knows too.
 pub const OTHER_TOPIC_ARN: &str = "arn:aws:sns:us-east-1:123456789012:alerts-of-another-stack";
@@ -67,6 +73,7 @@ pub struct Sns {
 #[derive(Default)]
 struct Topic {
     published: Mutex<Vec<Published>>,
+    subscribers: AtomicUsize,
 }
 
 impl Sns {
@@ -75,6 +82,11 @@ impl Sns {
         let topic = Arc::<Topic>::default();
         let front = Front::start(LOOPBACK, Arc::clone(&topic), Topic::answer).await;
         Self { topic, front }
+    }
+
+    /// Sets how many subscriptions of every topic are confirmed.
+    pub fn set_subscribers(&self, confirmed: usize) {
+        self.topic.subscribers.store(confirmed, Ordering::Relaxed);
     }
 
     /// Every message that was published.
@@ -97,20 +109,38 @@ const ERRORS: ErrorReplies =
 
 impl Topic {
     async fn answer(self: Arc<Self>, faults: Arc<Faults>, request: Request<Incoming>) -> Option<Reply> {
-        faults.apply(request, &ERRORS, async |request| Some(self.publish(&request))).await
+        faults.apply(request, &ERRORS, async |request| Some(self.perform(&request))).await
     }
 
-    fn publish(&self, request: &Request<Bytes>) -> Reply {
+    fn perform(&self, request: &Request<Bytes>) -> Reply {
         if !is_signed(request) {
             return error_reply(403, "InvalidClientTokenId");
         }
-        let mut form = form(request.body());
-        if form.get("Action").is_none_or(|action| action != "Publish") {
-            return error_reply(400, "InvalidAction");
-        }
-        if form.get("TopicArn").is_none_or(|arn| arn != TOPIC_ARN && arn != OTHER_TOPIC_ARN) {
+        let form = form(request.body());
+        let is_known = |arn: &String| [TOPIC_ARN, ALARM_TOPIC_ARN, OTHER_TOPIC_ARN].contains(&arn.as_str());
+        if !form.get("TopicArn").is_some_and(is_known) {
             return error_reply(404, "NotFound");
         }
+        match form.get("Action").map(String::as_str) {
+            Some("Publish") => self.publish(form),
+            Some("GetTopicAttributes") => self.attributes(),
+            _ => error_reply(400, "InvalidAction"),
+        }
+    }
+
+    fn attributes(&self) -> Reply {
+        let confirmed = self.subscribers.load(Ordering::Relaxed);
+        let entries = [("SubscriptionsConfirmed", confirmed), ("SubscriptionsPending", 1), ("SubscriptionsDeleted", 0)]
+            .map(|(name, count)| format!("<entry><key>{name}</key><value>{count}</value></entry>"))
+            .concat();
+        let body = format!(
+            "<GetTopicAttributesResponse xmlns=\"http://sns.amazonaws.com/doc/2010-03-31/\"><GetTopicAttributesResult>\
+             <Attributes>{entries}</Attributes></GetTopicAttributesResult></GetTopicAttributesResponse>"
+        );
+        reply(200, "text/xml", body)
+    }
+
+    fn publish(&self, mut form: BTreeMap<String, String>) -> Reply {
         let attributes = attributes(&form);
         let message = form.remove("Message").unwrap_or_default();
         let is_structured = form.get("MessageStructure").is_some_and(|structure| structure == "json");

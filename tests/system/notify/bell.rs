@@ -18,37 +18,37 @@ use super::schema;
 use crate::support::{BUCKET, NOTIFY, TestLake};
 
 /// The default deadline of an invocation: longer than any invocation here should take.
-pub(super) const DEADLINE: Duration = Duration::from_mins(1);
+pub(crate) const DEADLINE: Duration = Duration::from_mins(1);
 
 /// A lake, its notifier, the topic for people and the bus for machines.
-pub(super) struct Bell {
-    pub(super) lake: TestLake,
-    pub(super) sns: Sns,
-    pub(super) bus: EventBridge,
-    pub(super) notifier: Function,
+pub(crate) struct Bell {
+    pub(crate) lake: TestLake,
+    pub(crate) sns: Sns,
+    pub(crate) bus: EventBridge,
+    pub(crate) notifier: Function,
 }
 
 impl Bell {
     /// With the usual environment.
-    pub(super) async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::with_env(&[]).await
     }
 
     /// With these variables for the notifier too.
-    pub(super) async fn with_env(env: &[(&str, &str)]) -> Self {
+    pub(crate) async fn with_env(env: &[(&str, &str)]) -> Self {
         let (lake, sns, bus) = (TestLake::start().await, Sns::start().await, EventBridge::start().await);
         let notifier = notifier(&lake.s3, &sns, &bus, env).await;
         Self { lake, sns, bus, notifier }
     }
 
     /// Kills the notifier and starts another.
-    pub(super) async fn restart(&mut self) {
+    pub(crate) async fn restart(&mut self) {
         self.notifier.kill().await;
         self.notifier = notifier(&self.lake.s3, &self.sns, &self.bus, &[]).await;
     }
 
     /// Delivers logs to the lake, and returns the keys of the new objects.
-    pub(super) async fn deliver(&self, logs: &[Value]) -> Vec<String> {
+    pub(crate) async fn deliver(&self, logs: &[Value]) -> Vec<String> {
         let before = self.keys();
         let response = self.lake.deliver(json!(logs).to_string()).await;
         assert_eq!(response.status, 200, "{response:?}");
@@ -56,25 +56,25 @@ impl Bell {
     }
 
     /// Puts an object of these bytes into the lake, as only somebody else's program would.
-    pub(super) fn put(&self, key: &str, bytes: &[u8]) {
+    pub(crate) fn put(&self, key: &str, bytes: &[u8]) {
         let path = self.lake.s3.folder().join(BUCKET).join(key);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, bytes).unwrap();
     }
 
     /// Delivers logs and tells the notifier of their objects, which must succeed.
-    pub(super) async fn hear(&self, logs: &[Value]) {
+    pub(crate) async fn hear(&self, logs: &[Value]) {
         let bodies: Vec<_> = self.deliver(logs).await.iter().map(|key| created(BUCKET, key)).collect();
         assert_eq!(self.left_of(&bodies).await, [""; 0], "{}", self.notifier.output());
     }
 
     /// The ids of the messages that the notifier leaves in the queue.
-    pub(super) async fn left_of(&self, bodies: &[String]) -> Vec<String> {
+    pub(crate) async fn left_of(&self, bodies: &[String]) -> Vec<String> {
         self.left_within(DEADLINE, bodies).await
     }
 
     /// The same with a deadline of the invocation.
-    pub(super) async fn left_within(&self, deadline: Duration, bodies: &[String]) -> Vec<String> {
+    pub(crate) async fn left_within(&self, deadline: Duration, bodies: &[String]) -> Vec<String> {
         let sent = Instant::now();
         let invocation = self.notifier.invoke_within(&sqs::event(bodies), deadline).await;
         assert!(sent.elapsed() < deadline, "the answer came after the deadline: {invocation:?}");
@@ -84,41 +84,41 @@ impl Bell {
     }
 
     /// The keys of the tables' objects.
-    pub(super) fn keys(&self) -> Vec<String> {
+    pub(crate) fn keys(&self) -> Vec<String> {
         self.lake.keys().into_iter().filter(|key| !key.starts_with("notified/")).collect()
     }
 
     /// The keys of the markers.
-    pub(super) fn markers(&self) -> Vec<String> {
+    pub(crate) fn markers(&self) -> Vec<String> {
         self.lake.keys().into_iter().filter(|key| key.starts_with("notified/")).collect()
     }
 
     /// The messages that an e-mail subscription gets, whose filter policy wants no attribute `form`.
-    pub(super) fn emails(&self) -> Vec<Published> {
+    pub(crate) fn emails(&self) -> Vec<Published> {
         self.sns.published().into_iter().filter(Published::has_no_form).collect()
     }
 
     /// The only e-mail.
-    pub(super) fn email(&self) -> String {
+    pub(crate) fn email(&self) -> String {
         let [email] = self.emails().try_into().unwrap_or_else(|all| panic!("expected one e-mail: {all:?}"));
         email.text("email")
     }
 
     /// What Amazon Q Developer gets: each message must be a custom notification.
-    pub(super) fn chats(&self) -> Vec<Value> {
+    pub(crate) fn chats(&self) -> Vec<Value> {
         let texts = self.sns.published().into_iter().map(|message| message.text("https"));
         let notifications = texts.map(|text| serde_json::from_str(&text).unwrap());
         notifications.inspect(schema::assert_is_custom_notification).collect()
     }
 
     /// The events on the bus.
-    pub(super) fn events(&self) -> Vec<Event> {
+    pub(crate) fn events(&self) -> Vec<Event> {
         self.bus.events()
     }
 }
 
 /// The notifier's variables but for the lake's bucket.
-pub(super) async fn notifier(s3: &S3, sns: &Sns, bus: &EventBridge, env: &[(&str, &str)]) -> Function {
+pub(crate) async fn notifier(s3: &S3, sns: &Sns, bus: &EventBridge, env: &[(&str, &str)]) -> Function {
     let (s3, sns, bus) = (s3.endpoint(), sns.endpoint(), bus.endpoint());
     let usual = [
         ("LAKE_BUCKET", BUCKET),
@@ -133,7 +133,7 @@ pub(super) async fn notifier(s3: &S3, sns: &Sns, bus: &EventBridge, env: &[(&str
 }
 
 /// The event that EventBridge passes on when S3 has created an object.
-pub(super) fn created(bucket: &str, key: &str) -> String {
+pub(crate) fn created(bucket: &str, key: &str) -> String {
     json!({
         "version": "0",
         "id": "17793124-05d4-b198-2fde-7ededc63b103",

@@ -1,6 +1,6 @@
 //! The bell: people and machines are told of what is in the lake.
 
-mod bell;
+pub(crate) mod bell;
 mod faults;
 mod intruder;
 mod page;

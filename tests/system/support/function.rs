@@ -8,6 +8,8 @@ pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_tracebit-lake");
 pub(crate) const DRAIN: &str = env!("CARGO_BIN_EXE_tracebit-lake-drain");
 /// The function that tells people and machines of new objects.
 pub(crate) const NOTIFY: &str = env!("CARGO_BIN_EXE_tracebit-lake-notify");
+/// The function that watches the chain from Tracebit's list to the people who are notified.
+pub(crate) const WATCH: &str = env!("CARGO_BIN_EXE_tracebit-lake-watch");
 /// The bucket of every lake.
 pub(crate) const BUCKET: &str = "lake";
 /// The shared secret, unless a test sets another one.

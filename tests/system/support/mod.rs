@@ -14,7 +14,7 @@ pub(crate) use answer::{assert_is_json, assert_kept, assert_queued, assert_unava
 pub(crate) use body::{GZIP, JSON, ZSTD, bomb, gzip, zstd};
 pub(crate) use drain::{DRAIN_DEADLINE, Drain, lake_with_queue};
 pub(crate) use function::{
-    BINARY, BUCKET, DRAIN, NOTIFY, SECRET, lake_env, secrets_manager_env, spill_env, start_function, start_s3,
+    BINARY, BUCKET, DRAIN, NOTIFY, SECRET, WATCH, lake_env, secrets_manager_env, spill_env, start_function, start_s3,
 };
 pub(crate) use lake::{TestLake, peak_memory};
 pub(crate) use output::{invocation_line, metrics, output_since, values};

@@ -1,0 +1,148 @@
+//! A storm over the whole chain: deliveries are lost, late and doubled, every service fails at random, and the functions
+//! are killed. When it is over, each alert that Tracebit lists is in the lake and was published, and every number that
+//! alarms is zero.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use fastrand::Rng;
+use futures_util::future::join_all;
+use serde_json::Value;
+use tokio::time::sleep;
+use tracebit_lake_harness::{Fault, runtime_api::InvocationResult, sqs};
+
+use super::{
+    HOURS, MINUTES,
+    chain::{Chain, api_log, delivered_log, listed},
+};
+use crate::{
+    notify::bell::created,
+    support::{ALERTS, BUCKET},
+};
+
+const ALERT_COUNT: usize = 24;
+
+/// The time of an invocation. A hang costs all of it.
+const DEADLINE: Duration = Duration::from_millis(1_500);
+
+const FAULTS: [Fault; 7] = [
+    Fault::Status { status: 503, code: "ServiceUnavailable" },
+    Fault::Status { status: 403, code: "AccessDenied" },
+    Fault::ResetInRequest,
+    Fault::Reset,
+    Fault::Hang,
+    Fault::ResetInAnswer,
+    Fault::LoseAnswer,
+];
+
+#[tokio::test]
+async fn whatever_fails_each_listed_alert_is_stored_and_published() {
+    join_all((1..=3).map(storm)).await;
+}
+
+async fn storm(seed: u64) {
+    let mut random = Rng::with_seed(seed);
+    let mut chain = Chain::start().await;
+    let (mut lost, mut unheard, mut kills) = (0, 0, 0);
+    for n in 0..ALERT_COUNT {
+        break_something(&chain, &mut random);
+        let (alert, log) = (format!("alert-{n}"), format!("log-{n}"));
+        chain.api.add(listed(&alert, HOURS), vec![api_log(&log, &alert, HOURS)]);
+        let delivered = delivered_log(&log, &alert, HOURS).to_string();
+        match random.u8(..4) {
+            // Tracebit does not deliver it, or only a request that is not stored.
+            0 => lost += 1,
+            // It delivers it twice.
+            1 => {
+                chain.bell.lake.deliver_within(DEADLINE, &delivered).await;
+                chain.bell.lake.deliver_within(DEADLINE, &delivered).await;
+            }
+            _ => drop(chain.bell.lake.deliver_within(DEADLINE, &delivered).await),
+        }
+        // Of half of the objects, S3's event never arrives.
+        for key in chain.bell.keys() {
+            if random.bool() {
+                invoke_notifier(&chain, &[created(BUCKET, &key)]).await;
+            } else {
+                unheard += 1;
+            }
+            chain.age(&key, MINUTES);
+        }
+        if random.u8(..3) == 0 {
+            kills += 1;
+            kill_in_a_round(&mut chain, &mut random).await;
+        }
+    }
+    assert!(lost > 0 && unheard > 0 && kills > 0, "seed {seed}: too little storm");
+
+    heal(&chain);
+    let mut rounds = 0;
+    loop {
+        rounds += 1;
+        assert!(rounds < 20, "seed {seed}: {}", chain.watcher.output());
+        let answer = chain.round().await;
+        for batch in chain.queue.take_messages().chunks(10) {
+            invoke_notifier(&chain, batch).await;
+        }
+        for key in chain.bell.keys() {
+            chain.age(&key, MINUTES);
+        }
+        if answer["missing"] == 0 && answer["unpublished"] == 0 && answer["problems"].as_array().unwrap().is_empty() {
+            break;
+        }
+    }
+    assert_whole(&chain, seed);
+}
+
+/// Each alert that is listed is in the lake, and people got a message about it.
+fn assert_whole(chain: &Chain, seed: u64) {
+    let expected: BTreeSet<_> = (0..ALERT_COUNT).map(|n| format!("alert-{n}")).collect();
+    let records = chain.bell.lake.records(ALERTS);
+    let stored: BTreeSet<_> = records.iter().map(|record| record["alert_id"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(stored, expected, "seed {seed}");
+    let chats: Vec<_> = chain.bell.emails().iter().map(|email| email.text("https")).collect();
+    let chats = chats.iter().map(|chat| serde_json::from_str::<Value>(chat).unwrap());
+    let published: BTreeSet<_> = chats.map(|chat| chat["metadata"]["threadId"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(published, expected, "seed {seed}");
+}
+
+async fn invoke_notifier(chain: &Chain, bodies: &[String]) {
+    let invocation = chain.bell.notifier.invoke_within(&sqs::event(bodies), DEADLINE).await;
+    assert!(matches!(invocation, InvocationResult::Response(_)), "{invocation:?}");
+}
+
+/// Kills the watcher or the notifier in the middle of a round.
+async fn kill_in_a_round(chain: &mut Chain, random: &mut Rng) {
+    let pause = Duration::from_millis(random.u64(..80));
+    tokio::select! {
+        _ = chain.watcher.invoke_within(&Value::Null, DEADLINE) => (),
+        () = sleep(pause) => (),
+    }
+    heal(chain);
+    chain.restart().await;
+    if random.bool() {
+        chain.bell.restart().await;
+    }
+}
+
+fn break_something(chain: &Chain, random: &mut Rng) {
+    for _ in 0..random.usize(..3) {
+        let (times, fault) = (random.usize(1..4), FAULTS[random.usize(..FAULTS.len())]);
+        match random.u8(..6) {
+            0 => chain.bell.sns.fail_next(times, fault),
+            1 => chain.bell.bus.fail_next(times, fault),
+            2 => chain.bell.lake.s3.fail_reads(times, fault),
+            3 => chain.bell.lake.s3.fail_next(times, fault),
+            4 => chain.queue.fail_next(times, fault),
+            _ => chain.api.fail_next(times, fault),
+        }
+    }
+}
+
+fn heal(chain: &Chain) {
+    chain.bell.sns.heal();
+    chain.bell.bus.heal();
+    chain.bell.lake.s3.heal();
+    chain.bell.lake.s3.heal_reads();
+    chain.queue.heal();
+    chain.api.heal();
+}
