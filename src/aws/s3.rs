@@ -220,9 +220,9 @@ impl Bucket {
         let mut listing = Listing::default();
         let mut after = after.to_owned();
         for _ in 0..pages {
-            let list = self.client.list_objects_v2().bucket(&self.name).prefix(prefix).start_after(&after);
+            let next = self.client.list_objects_v2().bucket(&self.name).prefix(prefix).start_after(&after);
             let page =
-                call("ListObjectsV2", deadline, 0, |attempts| list.customize().interceptor(attempts).send()).await?;
+                call("ListObjectsV2", deadline, 0, |attempts| next.customize().interceptor(attempts).send()).await?;
             let objects = page.contents.unwrap_or_default().into_iter().filter_map(listed);
             listing.objects.extend(objects);
             listing.is_cut = page.is_truncated.unwrap_or_default();

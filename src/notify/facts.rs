@@ -264,7 +264,7 @@ fn row_condition(row_id: &str) -> String {
 }
 
 /// The link, if it leads to Tracebit and has no character that could end it early.
-fn portal_link(text: &str) -> Option<String> {
+pub(crate) fn portal_link(text: &str) -> Option<String> {
     let url = Url::parse(text).ok()?;
     let host = url.host_str()?;
     let is_tracebit = host == "tracebit.com" || host.ends_with(".tracebit.com");

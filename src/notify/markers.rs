@@ -41,12 +41,21 @@ pub(super) enum Before {
     Enough,
 }
 
+/// What this instance knows of a subject on a day.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Known {
+    /// The highest severity of which people were notified.
+    rank: Rank,
+    /// Whether the bucket has a marker of it.
+    is_marked: bool,
+}
+
 /// The subjects of which people were notified.
 #[derive(Debug)]
 pub(super) struct Markers {
     bucket: Bucket,
     folder: String,
-    subjects: Memory<HashMap<(NaiveDate, String), Rank>>,
+    subjects: Memory<HashMap<(NaiveDate, String), Known>>,
     records: Memory<HashSet<[u8; 32]>>,
 }
 
@@ -77,12 +86,11 @@ impl Markers {
     /// Of what people were notified on the day of `now`. If nobody knows, of nothing.
     pub(super) async fn before(&self, alert: &Alert, now: DateTime<Utc>, deadline: Deadline) -> Before {
         let mut known = self.remembered(&alert.subject, now);
-        if known.is_none_or(|rank| rank < alert.severity) {
+        if known.is_none_or(|known| known.rank < alert.severity) {
             match self.bucket.list(&self.start_of_keys(&alert.subject, now), deadline).await {
                 Ok(keys) => {
-                    known = known.max(keys.iter().map(|key| rank(key)).max());
-                    if let Some(rank) = known {
-                        self.remember(&alert.subject, rank, now);
+                    if let Some(rank) = keys.iter().map(|key| rank(key)).max() {
+                        known = Some(self.remember(&alert.subject, Known { rank, is_marked: true }, now));
                     }
                 }
                 Err(problem) => tracing::warn!(
@@ -92,20 +100,32 @@ impl Markers {
         }
         match known {
             None => Before::Nothing,
-            Some(rank) if rank < alert.severity => Before::LessSevere,
-            Some(_) => Before::Enough,
+            Some(Known { rank, .. }) if rank < alert.severity => Before::LessSevere,
+            Some(Known { rank, is_marked }) => {
+                // The watcher asks for what has no marker again and again.
+                if !is_marked {
+                    self.write(alert, rank, now, deadline).await;
+                }
+                Before::Enough
+            }
         }
     }
 
     /// Remembers that people were notified on the day of `now`. A failure is logged and ignored, because they were
     /// notified.
     pub(super) async fn mark(&self, alert: &Alert, now: DateTime<Utc>, deadline: Deadline) {
-        self.remember(&alert.subject, alert.severity, now);
-        let key = format!("{}{}.json", self.start_of_keys(&alert.subject, now), name(alert.severity));
+        self.remember(&alert.subject, Known { rank: alert.severity, is_marked: false }, now);
+        self.write(alert, alert.severity, now, deadline).await;
+    }
+
+    async fn write(&self, alert: &Alert, rank: Rank, now: DateTime<Utc>, deadline: Deadline) {
+        let key = format!("{}{}.json", self.start_of_keys(&alert.subject, now), name(rank));
         let body = json!({"subject": alert.subject.token(), "p_row_id": alert.row_id, "notified": time::sql(now)});
-        let created = self.bucket.create(&key, body.to_string().into_bytes(), "application/json", deadline).await;
-        if let Err(problem) = created {
-            tracing::warn!("cannot record that this alert was notified today, so it may be notified twice: {problem}");
+        match self.bucket.create(&key, body.to_string().into_bytes(), "application/json", deadline).await {
+            Ok(_) => drop(self.remember(&alert.subject, Known { rank, is_marked: true }, now)),
+            Err(problem) => tracing::warn!(
+                "cannot record that this alert was notified today, so it may be notified twice: {problem}"
+            ),
         }
     }
 
@@ -113,17 +133,21 @@ impl Markers {
         format!("{}day={}/{}-", self.folder, now.format("%Y-%m-%d"), subject.digest())
     }
 
-    fn remembered(&self, subject: &Subject, now: DateTime<Utc>) -> Option<Rank> {
+    fn remembered(&self, subject: &Subject, now: DateTime<Utc>) -> Option<Known> {
         self.subjects.get().get(&(now.date_naive(), subject.digest().to_owned())).copied()
     }
 
-    fn remember(&self, subject: &Subject, rank: Rank, now: DateTime<Utc>) {
+    /// Remembers the highest severity, and of that one whether it is marked.
+    fn remember(&self, subject: &Subject, new: Known, now: DateTime<Utc>) -> Known {
         let mut subjects = self.subjects.get();
         if subjects.len() >= MAX_REMEMBERED {
             subjects.clear();
         }
-        let known = subjects.entry((now.date_naive(), subject.digest().to_owned())).or_insert(rank);
-        *known = rank.max(*known);
+        let known = subjects.entry((now.date_naive(), subject.digest().to_owned())).or_insert(new);
+        if (known.rank, known.is_marked) < (new.rank, new.is_marked) {
+            *known = new;
+        }
+        *known
     }
 }
 

@@ -93,19 +93,6 @@ impl WatchConfig {
     }
 }
 
-impl ListConfig {
-    /// Reads `TRACEBIT_API_URL`, `TRACEBIT_API_TOKEN` and `TRACEBIT_API_TOKEN_ARN` from the process's environment, and
-    /// nothing else.
-    ///
-    /// # Errors
-    /// [`ConfigError`] with every mistake.
-    pub fn from_env() -> Result<Option<Self>, ConfigError> {
-        let mut vars = Vars::of_env();
-        let list = list(&mut vars);
-        vars.finish().map(|()| list)
-    }
-}
-
 /// The URL and one of the two tokens, or none of them.
 fn list(vars: &mut Vars<impl Fn(&str) -> Result<Option<String>, ()>>) -> Option<ListConfig> {
     let url = vars.get("TRACEBIT_API_URL");
@@ -140,8 +127,11 @@ fn list(vars: &mut Vars<impl Fn(&str) -> Result<Option<String>, ()>>) -> Option<
 
 const TOKEN: &str = "TRACEBIT_API_TOKEN_ARN, TRACEBIT_API_TOKEN";
 
-/// The token goes there, so it must be TLS, or a test's server on this machine.
-fn api_url(text: &str) -> Result<Url, String> {
+/// Reads `TRACEBIT_API_URL`. The token goes there, so it must be TLS, or a test's server on this machine.
+///
+/// # Errors
+/// What was expected.
+pub fn api_url(text: &str) -> Result<Url, String> {
     let expected = || "expected the address of Tracebit's API, https://TENANT.tracebit.com".to_owned();
     let url = Url::parse(text).map_err(|_| expected())?;
     let is_loopback = match url.host() {

@@ -30,7 +30,7 @@ pub async fn handle(watcher: &Watcher, _: AnyEvent, invocation: &Invocation) -> 
 }
 
 fn report<'a>(line: Line<'a>, round: &Round, duration: Duration) -> Line<'a> {
-    let Round { listed, missing, stored, unpublished, alert_subscribers, alarm_subscribers, problems } = round;
+    let Round { listed, missing, stored, unpublished, alert_subscribers, alarm_subscribers, problems, .. } = round;
     let outcome = if problems.is_empty() { "watched" } else { "watched in part" };
     let wide = |count: Option<usize>| count.map(|count| count as u64);
     let counts = [

@@ -33,13 +33,24 @@ const CONCURRENCY: usize = 16;
 /// The largest object that is read beside others, in bytes. Sixteen of them fit into the memory of a small function.
 const SMALL: usize = 1024 * 1024;
 
-/// How many pages of a thousand keys are listed of one table in a round, and how many objects are read. A round of that
-/// size costs a cent.
-const MAX_PAGES: usize = 100;
-const MAX_READS: usize = 10_000;
-
 /// How many objects and alerts are remembered. When there are more, memory starts again.
 const MAX_REMEMBERED: usize = 100_000;
+
+/// How much of the lake is looked at.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    /// How many pages of a thousand keys are listed of one table.
+    pub pages: usize,
+    /// How many objects are read.
+    pub reads: usize,
+}
+
+impl Bounds {
+    /// The bounds of a round, which then costs a cent at most.
+    pub const ROUND: Self = Self { pages: 100, reads: 10_000 };
+    /// No bounds.
+    pub const NONE: Self = Self { pages: usize::MAX, reads: usize::MAX };
+}
 
 /// How the lake knows an alert.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -116,13 +127,13 @@ impl Lake {
     ///
     /// # Errors
     /// [`CallError`] if S3 does not list them.
-    pub async fn view(&self, first: NaiveDate, deadline: Deadline) -> Result<View, CallError> {
+    pub async fn view(&self, first: NaiveDate, bounds: Bounds, deadline: Deadline) -> Result<View, CallError> {
         let list = async |table: &str| {
             let folder = self.prefix.folder(table);
             let after = format!("{folder}day={}/", first.format("%Y-%m-%d"));
-            self.bucket.list_after(&folder, &after, MAX_PAGES, deadline).await
+            self.bucket.list_after(&folder, &after, bounds.pages, deadline).await
         };
-        let mut view = View { objects: Vec::new(), is_cut: false, reads_left: AtomicUsize::new(MAX_READS) };
+        let mut view = View { objects: Vec::new(), is_cut: false, reads_left: AtomicUsize::new(bounds.reads) };
         let tables = self.schemas.iter().filter(|schema| schema.log_type == notify::ALERT).map(|schema| &*schema.table);
         for table in tables.chain([FAILURES_TABLE]) {
             let Listing { objects, is_cut } = list(table).await?;
@@ -150,9 +161,8 @@ impl Lake {
         objects.sort_by_key(|(time, _)| (*time - start).abs());
         let mut objects = objects.into_iter().map(|(_, object)| object);
         loop {
-            match get(&self.alerts).get(&digest(id)) {
-                Some(Presence::Delivered) => return Ok(Presence::Delivered),
-                Some(_) | None => {}
+            if get(&self.alerts).get(&digest(id)) == Some(&Presence::Delivered) {
+                return Ok(Presence::Delivered);
             }
             let some: Vec<_> = objects.by_ref().take(CONCURRENCY).collect();
             if some.is_empty() {

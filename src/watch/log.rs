@@ -79,7 +79,7 @@ mod tests {
             serde_json::from_str::<Log>(&odd).unwrap()
         };
         let start = "2026-11-27T10:00:00Z".parse().unwrap();
-        let alert = ListedAlert { id: "a-1".to_owned(), start, shared: shared() };
+        let alert = ListedAlert { id: "a-1".to_owned(), start, link: None, shared: shared() };
         let payload = payload(&alert, vec![log("l-1"), log("l-2")]);
         let schemas = Schemas::embedded().unwrap();
         let logs: Vec<_> = elements(&payload, probe).map(|element| schemas.classify(element).unwrap()).collect();

@@ -12,6 +12,7 @@
 //! | `edge` | an invocation in, the answer and the metrics out |
 //! | `round` | built once at INIT; looks at every link once |
 //! | `tracebit` | the list of alerts and their logs, from Tracebit's API |
+//! | `recover` | an alert's logs, from the API into the lake |
 //! | `log` | a log of the API becomes the log that the webhook would have delivered |
 //! | `lake` | which alerts and duties the lake's objects hold; it remembers what it has read |
 //! | `unpublished` | which objects have no marker, and how often their events are sent again |
@@ -20,15 +21,17 @@ mod config;
 mod edge;
 mod lake;
 mod log;
+mod recover;
 mod round;
 mod tracebit;
 mod unpublished;
 
-pub use config::{ListConfig, WatchConfig};
+pub use config::{ListConfig, WatchConfig, api_url};
 pub use edge::{AnyEvent, handle};
-pub use lake::{Lake, Presence, View};
+pub use lake::{Bounds, Lake, Presence, View};
+pub use recover::{Recovered, Recovery};
 pub use round::{Round, Watcher};
-pub use tracebit::{ListedAlert, Tracebit};
+pub use tracebit::{List, ListedAlert, Tracebit};
 
 /// `p_source_label` of a record that came from Tracebit's API and not from the webhook.
 pub const SOURCE_LABEL: &str = "tracebit-api";

@@ -8,15 +8,13 @@ use std::{
 
 use aws_config::SdkConfig;
 use chrono::{DateTime, TimeDelta, Utc};
-use futures_util::StreamExt as _;
 use serde::Serialize;
 use tokio::sync::OnceCell;
 
 use super::{
-    SOURCE_LABEL,
     config::WatchConfig,
-    lake::{Lake, Presence, View},
-    log,
+    lake::{Bounds, Lake, Presence, View},
+    recover::{Recovered, Recovery},
     tracebit::{List, ListedAlert, Tracebit},
     unpublished::{Rounds, unpublished},
 };
@@ -24,17 +22,12 @@ use crate::{
     aws::{
         self, CallError, Deadline,
         https::Token,
-        s3::{Bucket, Listed, Listing, PutOutcome},
+        s3::{Bucket, Listed, Listing},
         sns::Topic,
         sqs::Queue,
     },
     config::InitError,
-    core::{
-        lake::{Batch, ReceiveContext, Source},
-        payload::elements,
-        schema::{Schemas, probe},
-    },
-    ingest::store,
+    core::schema::Schemas,
     notify::{self, Notified},
 };
 
@@ -46,7 +39,7 @@ const OLDEST: TimeDelta = TimeDelta::days(2);
 const MAX_MARKER_PAGES: usize = 100;
 
 /// What one round found. A number is `None` if nobody could look, and `problems` say why.
-#[derive(Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Default, Serialize)]
 pub struct Round {
     /// Alerts of the last days that Tracebit's API lists.
     pub listed: Option<usize>,
@@ -62,6 +55,12 @@ pub struct Round {
     pub alarm_subscribers: Option<u64>,
     /// What could not be looked at, and what else an operator must know.
     pub problems: Vec<String>,
+    /// The missing alerts.
+    #[serde(skip)]
+    pub missing_alerts: Vec<ListedAlert>,
+    /// The keys of the unpublished objects.
+    #[serde(skip)]
+    pub unpublished_keys: Vec<String>,
 }
 
 /// Everything that serves all rounds.
@@ -75,7 +74,7 @@ pub struct Watcher {
     tracebit: Option<Tracebit>,
     window: TimeDelta,
     grace: TimeDelta,
-    source: Source,
+    source_id: Option<String>,
     stack: Option<String>,
     rounds: Mutex<Rounds>,
     /// The alerts of which not every log could be stored.
@@ -110,7 +109,7 @@ impl Watcher {
             tracebit: config.list.map(|list| Tracebit::new(sdk, list)),
             window: config.window,
             grace: config.grace,
-            source: Source { id: config.source_id, label: SOURCE_LABEL.to_owned() },
+            source_id: config.source_id,
             stack: config.stack,
             rounds: Mutex::default(),
             incomplete: Mutex::default(),
@@ -138,14 +137,18 @@ impl Watcher {
                 heard.problems.push(format!("{link}: the time ran out"));
             }
         }
-        let problems = [listed.problems, published.problems, heard.problems].concat();
+        let problems = [&listed.problems[..], &published.problems, &heard.problems].concat();
         for problem in &problems {
             tracing::warn!("{problem}");
         }
-        let Round { listed, missing, stored, .. } = listed;
-        let Round { alert_subscribers, alarm_subscribers, .. } = heard;
-        let unpublished = published.unpublished;
-        Round { listed, missing, stored, unpublished, alert_subscribers, alarm_subscribers, problems }
+        Round {
+            unpublished: published.unpublished,
+            unpublished_keys: published.unpublished_keys,
+            alert_subscribers: heard.alert_subscribers,
+            alarm_subscribers: heard.alarm_subscribers,
+            problems,
+            ..listed
+        }
     }
 
     /// Heard: whether anybody gets what is published.
@@ -175,6 +178,7 @@ impl Watcher {
             Err(problem) => return round.problems.push(format!("published: {problem}")),
         };
         round.unpublished = Some(objects.iter().map(|(_, records)| records).sum());
+        round.unpublished_keys = objects.iter().map(|(object, _)| object.key.clone()).collect();
         let due = get(&self.rounds).begin(&objects.iter().map(|(object, _)| object).collect::<Vec<_>>());
         for object in due {
             let message = notify::message(self.lake.bucket().name(), &object.key, object.bytes);
@@ -241,27 +245,31 @@ impl Watcher {
         let is_missing = |alert: &ListedAlert| missing.iter().any(|missing| missing.id == alert.id);
         let again: Vec<_> =
             alerts.iter().filter(|alert| incomplete.contains(&alert.id) && !is_missing(alert)).collect();
+        round.missing_alerts = missing.iter().map(|alert| (*alert).clone()).collect();
+        let recovery = Recovery { tracebit, token: &token, lake: &self.lake, source_id: self.source_id.as_deref() };
         let mut stored = 0;
         for alert in missing.into_iter().chain(again) {
-            match self.recover(tracebit, alert, &token, now, deadline, &mut stored).await {
-                Ok(0) => {
-                    round.problems.push(format!("listed: alert {:?} is not in the lake and lists no log", alert.id))
+            let Recovered { logs, stored: new, error } = recovery.recover(alert, now, deadline).await;
+            stored += new;
+            round.stored = Some(stored);
+            let (id, start) = (&alert.id, alert.start);
+            match error {
+                None if logs == 0 => {
+                    round.problems.push(format!("listed: alert {id:?} is not in the lake and lists no log"));
                 }
-                Ok(logs) => {
-                    self.lake.recovered(&alert.id);
+                None => {
+                    self.lake.recovered(id);
                     tracing::error!(
-                        "alert {:?}, which began at {}, was not in the lake, so its {logs} logs were fetched and stored; \
-                         Tracebit's delivery failed: look at the integration in its console, and at the alarms of the webhook",
-                        alert.id,
-                        alert.start,
+                        "alert {id:?}, which began at {start}, was not in the lake, so its {logs} logs were fetched and \
+                         stored; Tracebit's delivery failed: look at the integration in its console, and at the alarms \
+                         of the webhook"
                     );
                 }
-                Err(error) => {
-                    get(&self.incomplete).insert(alert.id.clone());
-                    round.problems.push(format!("listed: alert {:?} is not in the lake whole: {error}", alert.id));
+                Some(error) => {
+                    get(&self.incomplete).insert(id.clone());
+                    round.problems.push(format!("listed: alert {id:?} is not in the lake whole: {error}"));
                 }
             }
-            round.stored = Some(stored);
         }
         round.stored = Some(stored);
     }
@@ -309,37 +317,10 @@ impl Watcher {
         (missing, unknown)
     }
 
-    /// Fetches an alert's logs and stores them. Returns how many there are; `stored` counts those that are new.
-    async fn recover(
-        &self,
-        tracebit: &Tracebit,
-        alert: &ListedAlert,
-        token: &Token,
-        now: DateTime<Utc>,
-        deadline: Deadline,
-        stored: &mut usize,
-    ) -> Result<usize, CallError> {
-        let mut logs = Vec::new();
-        let read = tracebit.logs(&alert.id, token, &mut logs, deadline).await;
-        let mut result = read.map(|()| logs.len());
-        let payload = log::payload(alert, logs);
-        let context = ReceiveContext { received: now, source: &self.source };
-        let batch = Batch::build(elements(&payload, probe), self.lake.schemas(), context);
-        let mut objects = store(self.lake.bucket(), batch.objects(self.lake.prefix()), deadline);
-        while let Some(object) = objects.next().await {
-            match object.result {
-                Ok(PutOutcome::Created) => *stored += object.summary.count,
-                Ok(PutOutcome::AlreadyExists) => {}
-                Err(error) => result = result.and(Err(error)),
-            }
-        }
-        result
-    }
-
     async fn view<'v>(&self, now: DateTime<Utc>, view: &'v SharedView, deadline: Deadline) -> Result<&'v View, String> {
         // A log can be two days older than the alert that it belongs to, or than its object.
         let first = (now - self.window.max(OLDEST) - TimeDelta::days(2)).date_naive();
-        let view = view.get_or_init(|| self.lake.view(first, deadline)).await;
+        let view = view.get_or_init(|| self.lake.view(first, Bounds::ROUND, deadline)).await;
         view.as_ref().map_err(ToString::to_string)
     }
 }

@@ -1,6 +1,6 @@
 //! Tracebit's API: the list of alerts, and the logs of one.
 //!
-//! Source: Tracebit's Community OpenAPI 3.1, v1, `GET /api/v1/alerts` and `GET /api/v1/alerts/{id}/logs`, read on
+//! Source: Tracebit's Community `OpenAPI` 3.1, v1, `GET /api/v1/alerts` and `GET /api/v1/alerts/{id}/logs`, read on
 //! 2026-11-27. Members that it names and nobody needs here are skipped, and those of a log are kept as they are.
 
 use std::collections::{BTreeMap, HashSet};
@@ -19,6 +19,7 @@ use crate::{
         secrets::Tokens,
     },
     core::{redacted::Redacted, time},
+    notify,
 };
 
 const LIST_ALERTS: &str = "Tracebit's list of alerts";
@@ -45,6 +46,8 @@ pub struct ListedAlert {
     pub id: String,
     /// When it began.
     pub start: DateTime<Utc>,
+    /// It in Tracebit's portal, if the link leads there.
+    pub link: Option<String>,
     /// The members that its logs lack.
     pub(super) shared: Shared,
 }
@@ -172,7 +175,8 @@ impl ListedAlert {
             title: entry.title.map(Redacted),
             portal_url: entry.tracebit_portal_url.map(Redacted),
         };
-        Some(Self { id: entry.id, start: time::parse(&entry.start_time).ok()?, shared })
+        let link = shared.portal_url.as_deref().and_then(|text| notify::portal_link(text));
+        Some(Self { id: entry.id, start: time::parse(&entry.start_time).ok()?, link, shared })
     }
 }
 

@@ -2,11 +2,14 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "its output is for a person")]
 
 mod demo;
+mod import;
 mod local;
+mod options;
 mod redrive;
 mod samples;
 mod serve;
 mod sign;
+mod watch;
 
 use std::{
     env,
@@ -36,6 +39,8 @@ enum Command {
     Serve(serve::Options),
     Sign(sign::Options),
     Redrive(redrive::Options),
+    Import(import::Options),
+    Watch(watch::Options),
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -47,6 +52,8 @@ async fn main() -> ExitCode {
         Command::Serve(options) => serve::run(&options).await,
         Command::Sign(options) => sign::run(&options).await,
         Command::Redrive(options) => redrive::run(&options).await,
+        Command::Import(options) => import::run(&options).await,
+        Command::Watch(options) => watch::run(&options).await,
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

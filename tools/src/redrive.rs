@@ -1,10 +1,10 @@
 //! `redrive`: stores the classification failures that today's schemas know.
 
-use std::{collections::BTreeMap, env, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use aws_sdk_s3::{Client, config::Builder};
-use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use clap::Args;
 use comfy_table::{Table as TextTable, presets::ASCII_MARKDOWN};
 use data_encoding::BASE64;
@@ -20,10 +20,12 @@ use tracebit_lake::{
         lake::{Batch, Prefix, ReceiveContext, Source, Table},
         payload::{decode_stored, elements},
         schema::{Schemas, probe},
-        time,
+        time as event_time,
     },
     ingest::store,
 };
+
+use crate::options::{has_endpoint, prefix, time};
 
 /// How long S3 may take for the objects of one failure.
 const STORE_TIME: Duration = Duration::from_mins(1);
@@ -106,25 +108,6 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// Whether the environment names another server than AWS's. Such servers need path-style addresses.
-fn has_endpoint() -> bool {
-    ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"]
-        .into_iter()
-        .any(|name| env::var_os(name).is_some_and(|value| !value.is_empty()))
-}
-
-fn prefix(text: &str) -> Result<Prefix, String> {
-    if text.is_empty() { Ok(Prefix::default()) } else { Prefix::new(text).map_err(|error| error.to_string()) }
-}
-
-/// A day, which begins at midnight in UTC, or a time.
-fn time(text: &str) -> Result<DateTime<Utc>, String> {
-    match text.parse::<NaiveDate>() {
-        Ok(day) => Ok(day.and_time(NaiveTime::MIN).and_utc()),
-        Err(_) => time::parse(text).map_err(|_| "expected a day such as 2026-11-01, or an RFC 3339 time".to_owned()),
-    }
-}
-
 /// The keys of the failures' objects in the hours from `--from` to `--to`.
 async fn keys(client: &Client, options: &Options) -> Result<Vec<String>> {
     let folder = Table::Failures.folder(&options.prefix);
@@ -170,7 +153,7 @@ async fn redrive(
     options: &Options,
     outcomes: &mut Outcomes,
 ) -> Result<()> {
-    let received = time::parse(&format!("{}Z", failure.p_parse_time.replace(' ', "T")))
+    let received = event_time::parse(&format!("{}Z", failure.p_parse_time.replace(' ', "T")))
         .map_err(|problem| anyhow!("p_parse_time: {problem}"))?;
     if options.from.is_some_and(|from| received < from) || options.to.is_some_and(|to| received >= to) {
         return Ok(());

@@ -1,6 +1,6 @@
 //! Tracebit's API: the list of alerts and their logs, page by page.
 //!
-//! Source: Tracebit's Community OpenAPI 3.1, v1.
+//! Source: Tracebit's Community `OpenAPI` 3.1, v1.
 
 use std::{
     collections::{BTreeMap, VecDeque},

@@ -6,10 +6,13 @@ mod storm;
 
 use chrono::TimeDelta;
 use serde_json::json;
-use tracebit_lake_harness::{runtime_api::Function, tracebit_api::TOKEN};
+use tracebit_lake_harness::{Fault, runtime_api::Function, tracebit_api::TOKEN};
 
 use self::chain::{Chain, api_log, delivered_log, listed};
-use crate::support::{ALERTS, FAILURES, WATCH, alert, metrics};
+use crate::{
+    notify::bell::created,
+    support::{ALERTS, BUCKET, FAILURES, WATCH, alert, metrics},
+};
 
 const HOURS: TimeDelta = TimeDelta::hours(2);
 const MINUTES: TimeDelta = TimeDelta::minutes(20);
@@ -239,4 +242,18 @@ async fn a_wrong_configuration_is_named_at_init() {
         assert!(output.contains(name), "{name} in {output}");
     }
     assert!(!output.contains("acme") && !output.contains("\"secret\""), "{output}");
+}
+
+#[tokio::test]
+async fn a_marker_that_could_not_be_written_is_written_in_the_end() {
+    let chain = Chain::start().await;
+    let keys = chain.bell.deliver(&[alert()]).await;
+    chain.bell.lake.s3.fail_next(1, Fault::Status { status: 403, code: "AccessDenied" });
+    assert_eq!(chain.bell.left_of(&[created(BUCKET, &keys[0])]).await, [""; 0]);
+    assert_eq!((chain.bell.emails().len(), chain.bell.markers().len()), (1, 0));
+    chain.age(&keys[0], MINUTES);
+    assert_eq!(chain.good_round().await, [0, 0, 0, 1]);
+    chain.notify().await;
+    assert_eq!((chain.bell.emails().len(), chain.bell.markers().len()), (1, 1), "and nobody is notified twice");
+    assert_eq!(chain.good_round().await, [0, 0, 0, 0]);
 }
