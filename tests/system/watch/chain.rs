@@ -102,7 +102,9 @@ impl Chain {
     /// Delivers logs of which nobody is notified, and makes their objects so old.
     pub(super) async fn deliver_unheard(&self, logs: &[Value], age: TimeDelta) -> Vec<String> {
         let keys = self.bell.deliver(logs).await;
-        keys.iter().for_each(|key| self.age(key, age));
+        for key in &keys {
+            self.age(key, age);
+        }
         keys
     }
 }
