@@ -91,8 +91,8 @@ impl Notified {
         notified
     }
 
-    /// Whether people were notified of this, or of worse, on `day` or later. A notification on the day before is that of
-    /// another object.
+    /// Whether people were notified of this, or of worse, on `day` or later. A notification on the day before is that
+    /// of another object.
     pub(crate) fn fulfil(&self, duty: &Duty, day: NaiveDate) -> bool {
         let known = self.0.get(&duty.subject).map(Vec::as_slice).unwrap_or_default();
         known.iter().any(|(marked, severity)| *marked >= day && *severity >= duty.severity)

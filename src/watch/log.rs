@@ -5,7 +5,8 @@ use serde_json::{json, value::RawValue};
 use super::tracebit::{ListedAlert, Log, Shared};
 use crate::core::redacted::Redacted;
 
-/// The payload that delivers these logs of `alert`: a JSON array of them, each with what the API has in the alert alone.
+/// The payload that delivers these logs of `alert`: a JSON array of them, each with what the API has in the alert
+/// alone.
 #[must_use]
 pub(super) fn payload(alert: &ListedAlert, logs: Vec<Log>) -> Redacted<Vec<u8>> {
     let logs: Vec<_> = logs.into_iter().map(|log| complete(log, &alert.shared)).collect();

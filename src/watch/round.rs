@@ -125,8 +125,8 @@ impl Watcher {
     pub async fn round(&self, deadline: Deadline) -> Round {
         let (now, view) = (Utc::now(), SharedView::new());
         let (mut listed, mut published, mut heard) = (Round::default(), Round::default(), Round::default());
-        // Work that is cut off has said in its part of the answer how far it came. Boxed, because the compiler gives up on
-        // the layout of all three together.
+        // Work that is cut off has said in its part of the answer how far it came. Boxed, because the compiler gives up
+        // on the layout of all three together.
         let (is_listed, is_published, is_heard) = tokio::join!(
             deadline.bound(Box::pin(self.look_at_list(now, &view, &mut listed, deadline))),
             deadline.bound(Box::pin(self.look_at_lake(now, &view, &mut published, deadline))),

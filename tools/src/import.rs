@@ -24,11 +24,11 @@ const YOUNGEST: TimeDelta = TimeDelta::hours(1);
 
 /// Store the alerts that Tracebit had before the lake
 ///
-/// Fetches the alerts that Tracebit's API lists, with their logs, and stores those that the lake does not know. Nobody is
-/// notified of them, and they put nothing on the event bus. Alerts that began within the last hour are left out, because
-/// the webhook or the watcher brings them. Nothing is deleted or overwritten, so the command can be stopped and started
-/// again at any time. Credentials and region are the AWS SDK's usual ones; they need `s3:ListBucket`, `s3:GetObject` and
-/// `s3:PutObject`.
+/// Fetches the alerts that Tracebit's API lists, with their logs, and stores those that the lake does not know. Nobody
+/// is notified of them, and they put nothing on the event bus. Alerts that began within the last hour are left out,
+/// because the webhook or the watcher brings them. Nothing is deleted or overwritten, so the command can be stopped and
+/// started again at any time. Credentials and region are the AWS SDK's usual ones; they need `s3:ListBucket`,
+/// `s3:GetObject` and `s3:PutObject`.
 ///
 /// The exit code is 0 if nothing is left, and 1 if an alert could not be fetched or stored.
 #[derive(Args)]

@@ -1,6 +1,6 @@
 //! Real peers for tracebit-lake on loopback: the Lambda Runtime API, which runs the function's process, an S3 server, a
-//! Secrets Manager, an SQS queue, an SNS topic, an EventBridge bus and Tracebit's API. They speak the wire protocols, so the binary
-//! under test is the deployed one; nothing here replaces the product's own code.
+//! Secrets Manager, an SQS queue, an SNS topic, an EventBridge bus and Tracebit's API. They speak the wire protocols,
+//! so the binary under test is the deployed one; nothing here replaces the product's own code.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -1,6 +1,6 @@
-//! A storm over the whole chain: deliveries are lost, late and doubled, every service fails at random, and the functions
-//! are killed. When it is over, each alert that Tracebit lists is in the lake and was published, and every number that
-//! alarms is zero.
+//! A storm over the whole chain: deliveries are lost, late and doubled, every service fails at random, and the
+//! functions are killed. When it is over, each alert that Tracebit lists is in the lake and was published, and every
+//! number that alarms is zero.
 
 use std::{collections::BTreeSet, time::Duration};
 
