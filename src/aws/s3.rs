@@ -234,6 +234,25 @@ impl Bucket {
         Ok(listing)
     }
 
+    /// The folders in `folder`, each with its whole path.
+    ///
+    /// # Errors
+    /// [`CallError`] if S3 does not list them all.
+    pub async fn folders(&self, folder: &str, deadline: Deadline) -> Result<Vec<String>, CallError> {
+        let (mut folders, mut token) = (Vec::new(), None);
+        loop {
+            let next = self.client.list_objects_v2().bucket(&self.name).prefix(folder).delimiter("/");
+            let next = next.set_continuation_token(token);
+            let page =
+                call("ListObjectsV2", deadline, 0, |attempts| next.customize().interceptor(attempts).send()).await?;
+            folders.extend(page.common_prefixes.unwrap_or_default().into_iter().filter_map(|common| common.prefix));
+            token = page.next_continuation_token;
+            if token.is_none() {
+                return Ok(folders);
+            }
+        }
+    }
+
     /// Fetches an object of at most `limit` bytes. Of a larger one it reads nothing but the size.
     ///
     /// # Errors

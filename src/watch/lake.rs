@@ -3,21 +3,21 @@
 
 use std::{
     collections::HashMap,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use chrono::{DateTime, NaiveDate, NaiveDateTime, TimeDelta, Utc};
+use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
 use futures_util::{StreamExt as _, stream};
 use sha2::{Digest as _, Sha256};
 
-use super::SOURCE_LABEL;
+use super::{
+    SOURCE_LABEL,
+    view::{Bounds, Days, Since, View},
+};
 use crate::{
     aws::{
         CallError, Deadline,
-        s3::{Bucket, Listed, Listing, Read},
+        s3::{Bucket, Listed, Read},
     },
     core::{
         lake::{FAILURES_TABLE, Prefix},
@@ -35,22 +35,6 @@ const SMALL: usize = 1024 * 1024;
 
 /// How many objects and alerts are remembered. When there are more, memory starts again.
 const MAX_REMEMBERED: usize = 100_000;
-
-/// How much of the lake is looked at.
-#[derive(Debug, Clone, Copy)]
-pub struct Bounds {
-    /// How many pages of a thousand keys are listed of one table.
-    pub pages: usize,
-    /// How many objects are read.
-    pub reads: usize,
-}
-
-impl Bounds {
-    /// The bounds of a round, which then costs a cent at most.
-    pub const ROUND: Self = Self { pages: 100, reads: 10_000 };
-    /// No bounds.
-    pub const NONE: Self = Self { pages: usize::MAX, reads: usize::MAX };
-}
 
 /// How the lake knows an alert.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -70,18 +54,9 @@ pub struct Lake {
     prefix: Prefix,
     schemas: Schemas,
     threshold: Severity,
+    days: Days,
     duties: Mutex<HashMap<Id, Arc<[Duty]>>>,
     alerts: Mutex<HashMap<Id, Presence>>,
-}
-
-/// The objects of the days that count, as they were listed once.
-#[derive(Debug)]
-pub struct View {
-    /// The objects of alerts and of classification failures.
-    objects: Vec<Listed>,
-    /// Whether there are more than could be listed.
-    pub(super) is_cut: bool,
-    reads_left: AtomicUsize,
 }
 
 /// The first half of the SHA-256 of a key or an `alert_id`.
@@ -103,7 +78,7 @@ impl Lake {
     #[must_use]
     pub fn new(bucket: Bucket, prefix: Prefix, schemas: Schemas, threshold: Severity) -> Self {
         let (duties, alerts) = (Mutex::default(), Mutex::default());
-        Self { bucket, prefix, schemas, threshold, duties, alerts }
+        Self { bucket, prefix, schemas, threshold, days: Days::default(), duties, alerts }
     }
 
     /// The bucket.
@@ -123,24 +98,14 @@ impl Lake {
         &self.schemas
     }
 
-    /// The objects of alerts and failures whose partition is `first` or a later day.
+    /// The objects of alerts and failures that count.
     ///
     /// # Errors
     /// [`CallError`] if S3 does not list them.
-    pub async fn view(&self, first: NaiveDate, bounds: Bounds, deadline: Deadline) -> Result<View, CallError> {
-        let list = async |table: &str| {
-            let folder = self.prefix.folder(table);
-            let after = format!("{folder}day={}/", first.format("%Y-%m-%d"));
-            self.bucket.list_after(&folder, &after, bounds.pages, deadline).await
-        };
-        let mut view = View { objects: Vec::new(), is_cut: false, reads_left: AtomicUsize::new(bounds.reads) };
+    pub async fn view(&self, since: Since, bounds: Bounds, deadline: Deadline) -> Result<View, CallError> {
         let tables = self.schemas.iter().filter(|schema| schema.log_type == notify::ALERT).map(|schema| &*schema.table);
-        for table in tables.chain([FAILURES_TABLE]) {
-            let Listing { objects, is_cut } = list(table).await?;
-            view.objects.extend(objects);
-            view.is_cut |= is_cut;
-        }
-        Ok(view)
+        let folders: Vec<_> = tables.chain([FAILURES_TABLE]).map(|table| self.prefix.folder(table)).collect();
+        self.days.view(&self.bucket, &folders, since, bounds, deadline).await
     }
 
     /// How the lake knows an alert that began at `start`. Reads the objects whose time is nearest to that first.
@@ -156,8 +121,8 @@ impl Lake {
     ) -> Result<Presence, Unknown> {
         let mut objects: Vec<_> =
             view.objects.iter().filter_map(|object| Some((time_of(&object.key)?, object))).collect();
-        // The log's own time, or that of its receipt, lies a little before the alert's start or any time after it.
-        objects.retain(|(time, _)| *time >= start - TimeDelta::days(1));
+        // No record of the alert is older than the alert. A day covers clocks that differ.
+        objects.retain(|(_, object)| object.modified >= start - TimeDelta::days(1));
         objects.sort_by_key(|(time, _)| (*time - start).abs());
         let mut objects = objects.into_iter().map(|(_, object)| object);
         loop {
@@ -217,8 +182,7 @@ impl Lake {
         if let Some(known) = get(&self.duties).get(&id) {
             return Ok(Arc::clone(known));
         }
-        let take = |left: usize| left.checked_sub(1);
-        if view.reads_left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_err() {
+        if !view.may_read() {
             return Err(Unknown::TooMany);
         }
         let (bytes, is_quiet, size) = match self.bucket.read(&object.key, notify::LARGE, deadline).await? {

@@ -14,6 +14,7 @@
 //! | `tracebit` | the list of alerts and their logs, from Tracebit's API |
 //! | `recover` | an alert's logs, from the API into the lake |
 //! | `log` | a log of the API becomes the log that the webhook would have delivered |
+//! | `view` | which objects of the lake count |
 //! | `lake` | which alerts and duties the lake's objects hold; it remembers what it has read |
 //! | `unpublished` | which objects have no marker, and how often their events are sent again |
 
@@ -25,13 +26,15 @@ mod recover;
 mod round;
 mod tracebit;
 mod unpublished;
+mod view;
 
 pub use config::{ListConfig, WatchConfig, api_url};
 pub use edge::{AnyEvent, handle};
-pub use lake::{Bounds, Lake, Presence, View};
+pub use lake::{Lake, Presence};
 pub use recover::{Recovered, Recovery};
 pub use round::{Round, Watcher};
 pub use tracebit::{List, ListedAlert, Tracebit};
+pub use view::{Bounds, Since, View};
 
 /// `p_source_label` of a record that came from Tracebit's API and not from the webhook.
 pub const SOURCE_LABEL: &str = "tracebit-api";

@@ -13,10 +13,11 @@ use tokio::sync::OnceCell;
 
 use super::{
     config::WatchConfig,
-    lake::{Bounds, Lake, Presence, View},
+    lake::{Lake, Presence},
     recover::{Recovered, Recovery},
     tracebit::{List, ListedAlert, Tracebit},
     unpublished::{Rounds, unpublished},
+    view::{Bounds, Since, View},
 };
 use crate::{
     aws::{
@@ -318,9 +319,10 @@ impl Watcher {
     }
 
     async fn view<'v>(&self, now: DateTime<Utc>, view: &'v SharedView, deadline: Deadline) -> Result<&'v View, String> {
-        // A log can be two days older than the alert that it belongs to, or than its object.
-        let first = (now - self.window.max(OLDEST) - TimeDelta::days(2)).date_naive();
-        let view = view.get_or_init(|| self.lake.view(first, Bounds::ROUND, deadline)).await;
+        let window = self.window.max(OLDEST);
+        // The event of a log can be two days older than its alert, or than its object.
+        let since = Since { day: (now - window - TimeDelta::days(2)).date_naive(), put: now - window };
+        let view = view.get_or_init(|| self.lake.view(since, Bounds::ROUND, deadline)).await;
         view.as_ref().map_err(ToString::to_string)
     }
 }

@@ -10,7 +10,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use tracebit_lake::{
     aws::{self, Deadline, s3::Bucket},
     core::{lake::Prefix, schema::Schemas, severity::Severity},
-    watch::{Bounds, Lake, List, ListedAlert, Presence, Recovered, Recovery, Tracebit},
+    watch::{Bounds, Lake, List, ListedAlert, Presence, Recovered, Recovery, Since, Tracebit},
 };
 
 use crate::options::{ApiOptions, has_endpoint, prefix, time};
@@ -77,8 +77,8 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
     let young = young.iter().filter(|alert| alert.start >= options.since).count();
     outcomes.count("left to the webhook and the watcher, because it is younger than an hour", young, 0);
 
-    let first = (options.since - TimeDelta::days(2)).date_naive();
-    let view = lake.view(first, Bounds::NONE, deadline).await.with_context(|| {
+    let since = Since { day: (options.since - TimeDelta::days(2)).date_naive(), put: options.since };
+    let view = lake.view(since, Bounds::NONE, deadline).await.with_context(|| {
         format!("cannot list s3://{}; check --bucket, the region and the credentials", options.bucket)
     })?;
     let alerts: Vec<_> = old.into_iter().filter(|alert| alert.start >= options.since).collect();

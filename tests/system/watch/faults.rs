@@ -197,7 +197,7 @@ async fn an_alert_without_logs_is_named_and_looked_for_again() {
 #[tokio::test]
 async fn a_lake_that_cannot_be_read_hides_no_other_link() {
     let chain = Chain::start().await;
-    chain.api.add(listed("alert-1", HOURS), vec![api_log("log-1", "alert-1", HOURS)]);
+    chain.api.add(listed("alert-9", HOURS), vec![api_log("log-1", "alert-9", HOURS)]);
     chain.deliver_unheard(&[alert()], MINUTES).await;
     for fault in [Fault::Status { status: 403, code: "AccessDenied" }, Fault::Hang] {
         chain.bell.lake.s3.fail_reads(1000, fault);

@@ -149,6 +149,28 @@ async fn objects_that_are_too_young_or_too_old_are_left_alone() {
 }
 
 #[tokio::test]
+async fn a_log_that_comes_long_after_its_event_counts_too() {
+    let chain = Chain::start().await;
+    // More old days than one round looks at.
+    for days in 20..50 {
+        let id = format!("old-{days}");
+        let keys = chain.bell.deliver(&[delivered_log(&id, &id, TimeDelta::days(days))]).await;
+        chain.age(&keys[0], TimeDelta::days(days));
+    }
+    chain.deliver_unheard(&[delivered_log("late", "alert-1", TimeDelta::days(30))], MINUTES).await;
+    chain.api.add(listed("alert-1", HOURS), vec![]);
+    let mut unpublished = 0;
+    for _ in 0..3 {
+        let answer = chain.round().await;
+        unpublished = answer["unpublished"].as_u64().unwrap();
+    }
+    let mut messages = chain.queue.messages();
+    messages.dedup();
+    assert_eq!((unpublished, messages.len()), (1, 1), "{}", chain.watcher.output());
+    assert_eq!(chain.good_round().await, [1, 0, 0, 1], "the late log is one of the alert's");
+}
+
+#[tokio::test]
 async fn a_worse_log_needs_a_message_of_its_own() {
     let chain = Chain::start().await;
     let with_severity = |log: &str, severity: &str| {
