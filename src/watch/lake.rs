@@ -6,13 +6,12 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::{StreamExt as _, stream};
-use sha2::{Digest as _, Sha256};
 
 use super::{
     SOURCE_LABEL,
-    view::{Bounds, Days, Since, View},
+    view::{self, Bounds, Days, Entry, Id, Since, View},
 };
 use crate::{
     aws::{
@@ -58,9 +57,6 @@ pub struct Lake {
     duties: Mutex<HashMap<Id, Arc<[Duty]>>>,
     alerts: Mutex<HashMap<Id, Presence>>,
 }
-
-/// The first half of the SHA-256 of a key or an `alert_id`.
-type Id = [u8; 16];
 
 /// Why nobody knows whether an alert is in the lake.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -119,31 +115,37 @@ impl Lake {
         view: &View,
         deadline: Deadline,
     ) -> Result<Presence, Unknown> {
-        let mut objects: Vec<_> =
-            view.objects.iter().filter_map(|object| Some((time_of(&object.key)?, object))).collect();
+        let alert = view::id(id);
+        if let Some(Presence::Delivered) = self.known(alert) {
+            return Ok(Presence::Delivered);
+        }
         // No record of the alert is older than the alert. A day covers clocks that differ.
-        objects.retain(|(_, object)| object.modified >= start - TimeDelta::days(1));
-        objects.sort_by_key(|(time, _)| (*time - start).abs());
-        let mut objects = objects.into_iter().map(|(_, object)| object);
-        loop {
-            if get(&self.alerts).get(&digest(id)) == Some(&Presence::Delivered) {
+        let first = start - TimeDelta::days(1);
+        let mut objects: Vec<_> = {
+            let read = get(&self.duties);
+            let is_candidate = |object: &&Entry| object.listed.modified >= first && !read.contains_key(&object.id);
+            view.objects.iter().filter(is_candidate).collect()
+        };
+        objects.sort_by_key(|object| (object.time - start).abs());
+        for some in objects.chunks(CONCURRENCY) {
+            self.duties(some, view, deadline).await?;
+            if let Some(Presence::Delivered) = self.known(alert) {
                 return Ok(Presence::Delivered);
             }
-            let some: Vec<_> = objects.by_ref().take(CONCURRENCY).collect();
-            if some.is_empty() {
-                break;
-            }
-            self.duties(&some, view, deadline).await?;
         }
         if view.is_cut {
             return Err(Unknown::TooMany);
         }
-        Ok(get(&self.alerts).get(&digest(id)).copied().unwrap_or(Presence::Absent))
+        Ok(self.known(alert).unwrap_or(Presence::Absent))
+    }
+
+    fn known(&self, alert: Id) -> Option<Presence> {
+        get(&self.alerts).get(&alert).copied()
     }
 
     /// Remembers that an alert's logs were stored.
     pub(super) fn recovered(&self, id: &str) {
-        get(&self.alerts).entry(digest(id)).or_insert(Presence::Recovered);
+        get(&self.alerts).entry(view::id(id)).or_insert(Presence::Recovered);
     }
 
     /// The objects of `view` that were put there from `from` to `to`, each with its duties.
@@ -157,15 +159,16 @@ impl Lake {
         to: DateTime<Utc>,
         deadline: Deadline,
     ) -> Result<Vec<(&'v Listed, Arc<[Duty]>)>, Unknown> {
-        let objects: Vec<_> = view.objects.iter().filter(|object| (from..=to).contains(&object.modified)).collect();
+        let is_watched = |object: &&Entry| (from..=to).contains(&object.listed.modified);
+        let objects: Vec<_> = view.objects.iter().filter(is_watched).collect();
         let duties = self.duties(&objects, view, deadline).await?;
-        Ok(objects.into_iter().zip(duties).collect())
+        Ok(objects.into_iter().map(|object| &object.listed).zip(duties).collect())
     }
 
     /// The duties of objects, in their order. Small ones are read side by side.
-    async fn duties(&self, objects: &[&Listed], view: &View, deadline: Deadline) -> Result<Vec<Arc<[Duty]>>, Unknown> {
-        let is_small = |object: &Listed| object.bytes <= SMALL;
-        let read = async |concurrency: usize, objects: Vec<Listed>| {
+    async fn duties(&self, objects: &[&Entry], view: &View, deadline: Deadline) -> Result<Vec<Arc<[Duty]>>, Unknown> {
+        let is_small = |object: &Entry| object.listed.bytes <= SMALL;
+        let read = async |concurrency: usize, objects: Vec<Entry>| {
             let reads = stream::iter(objects).map(|object| self.read(object, view, deadline));
             reads.buffered(concurrency).collect::<Vec<_>>().await
         };
@@ -177,8 +180,12 @@ impl Lake {
     }
 
     /// The duties of one object. What it says of alerts is remembered.
-    async fn read(&self, object: Listed, view: &View, deadline: Deadline) -> Result<Arc<[Duty]>, Unknown> {
-        let id = digest(&object.key);
+    async fn read(
+        &self,
+        Entry { listed: object, id, .. }: Entry,
+        view: &View,
+        deadline: Deadline,
+    ) -> Result<Arc<[Duty]>, Unknown> {
         if let Some(known) = get(&self.duties).get(&id) {
             return Ok(Arc::clone(known));
         }
@@ -201,7 +208,7 @@ impl Lake {
         for (alert, label) in alerts {
             let is_recovered = label.as_deref() == Some(SOURCE_LABEL);
             let presence = if is_recovered { Presence::Recovered } else { Presence::Delivered };
-            let known = known.entry(digest(&alert)).or_insert(presence);
+            let known = known.entry(view::id(&alert)).or_insert(presence);
             *known = presence.max(*known);
         }
         drop(known);
@@ -219,30 +226,9 @@ fn get<T>(memory: &Mutex<T>) -> MutexGuard<'_, T> {
     memory.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn digest(text: &str) -> Id {
-    let mut id = Id::default();
-    let digest = Sha256::digest(text);
-    id.iter_mut().zip(digest).for_each(|(to, from)| *to = from);
-    id
-}
-
-/// The time in the name of an object: `{YYYYMMDDTHHMMSSZ}-{id}.json`.
-fn time_of(key: &str) -> Option<DateTime<Utc>> {
-    let name = key.rsplit('/').next()?;
-    let (time, _) = name.split_once('-')?;
-    Some(NaiveDateTime::parse_from_str(time, "%Y%m%dT%H%M%SZ").ok()?.and_utc())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_name_of_an_object_has_its_time() {
-        let time = time_of("logs/tracebit_alert/day=2026-11-24/hour=10/20261124T100102Z-0f.json");
-        assert_eq!(time, Some("2026-11-24T10:01:02Z".parse().unwrap()));
-        assert_eq!(time_of("logs/tracebit_alert/readme.txt"), None);
-    }
 
     #[test]
     fn a_delivered_log_says_more_than_a_recovered_one() {

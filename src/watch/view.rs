@@ -11,7 +11,8 @@ use std::{
     },
 };
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, NaiveDate, NaiveDateTime, Utc};
+use sha2::{Digest as _, Sha256};
 
 use crate::aws::{
     CallError, Deadline,
@@ -45,13 +46,46 @@ pub struct Since {
     pub put: DateTime<Utc>,
 }
 
+/// The first half of the SHA-256 of a key or of an `alert_id`.
+pub(super) type Id = [u8; 16];
+
+/// An object that counts.
+#[derive(Debug, Clone)]
+pub(super) struct Entry {
+    pub(super) listed: Listed,
+    /// That of its key.
+    pub(super) id: Id,
+    /// The time in its name, which is that of the event, or of the receipt of a failure.
+    pub(super) time: DateTime<Utc>,
+}
+
 /// The objects that count, as they were listed once.
 #[derive(Debug)]
 pub struct View {
-    pub(super) objects: Vec<Listed>,
+    pub(super) objects: Vec<Entry>,
     /// Whether there are more than could be listed.
     pub(super) is_cut: bool,
     reads_left: AtomicUsize,
+}
+
+impl Entry {
+    fn of(listed: Listed) -> Self {
+        Self { id: id(&listed.key), time: time_of(&listed.key).unwrap_or(listed.modified), listed }
+    }
+}
+
+pub(super) fn id(text: &str) -> Id {
+    let mut id = Id::default();
+    let digest = Sha256::digest(text);
+    id.iter_mut().zip(digest).for_each(|(to, from)| *to = from);
+    id
+}
+
+/// The time in the name of an object: `{YYYYMMDDTHHMMSSZ}-{id}.json`.
+fn time_of(key: &str) -> Option<DateTime<Utc>> {
+    let name = key.rsplit('/').next()?;
+    let (time, _) = name.split_once('-')?;
+    Some(NaiveDateTime::parse_from_str(time, "%Y%m%dT%H%M%SZ").ok()?.and_utc())
 }
 
 impl View {
@@ -84,13 +118,12 @@ impl Days {
         bounds: Bounds,
         deadline: Deadline,
     ) -> Result<View, CallError> {
-        let mut view = View { objects: Vec::new(), is_cut: false, reads_left: AtomicUsize::new(bounds.reads) };
-        let mut older = Vec::new();
+        let (mut listed, mut is_any_cut, mut older) = (Vec::new(), false, Vec::new());
         for folder in folders {
             let first = format!("{folder}day={}/", since.day.format("%Y-%m-%d"));
             let Listing { objects, is_cut } = bucket.list_after(folder, &first, bounds.pages, deadline).await?;
-            view.objects.extend(objects);
-            view.is_cut |= is_cut;
+            listed.extend(objects);
+            is_any_cut |= is_cut;
             if bounds.older_days > 0 {
                 let days = bucket.folders(folder, deadline).await?;
                 older.extend(days.into_iter().filter(|day| *day < first));
@@ -99,7 +132,7 @@ impl Days {
         for day in self.next(&older, bounds.older_days) {
             let Listing { mut objects, is_cut } = bucket.list_after(&day, &day, bounds.pages, deadline).await?;
             objects.retain(|object| object.modified >= since.put);
-            view.is_cut |= is_cut;
+            is_any_cut |= is_cut;
             self.with(|known| known.found.insert(day, objects));
         }
         self.with(|known| {
@@ -107,9 +140,13 @@ impl Days {
                 objects.retain(|object| object.modified >= since.put);
                 !objects.is_empty() && older.contains(day)
             });
-            view.objects.extend(known.found.values().flatten().cloned());
+            listed.extend(known.found.values().flatten().cloned());
         });
-        Ok(view)
+        Ok(View {
+            objects: listed.into_iter().map(Entry::of).collect(),
+            is_cut: is_any_cut,
+            reads_left: AtomicUsize::new(bounds.reads),
+        })
     }
 
     /// The days whose turn it is.
@@ -130,6 +167,13 @@ impl Days {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_name_of_an_object_has_its_time() {
+        let time = time_of("logs/tracebit_alert/day=2026-11-24/hour=10/20261124T100102Z-0f.json");
+        assert_eq!(time, Some("2026-11-24T10:01:02Z".parse().unwrap()));
+        assert_eq!(time_of("logs/tracebit_alert/readme.txt"), None);
+    }
 
     #[test]
     fn every_older_day_has_its_turn() {
