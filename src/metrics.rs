@@ -32,7 +32,7 @@ pub struct Metric {
 
 /// Every metric that is not of a schema. This list is the only one: the docs and the tests are made of it, and a line
 /// that writes another name fails its test.
-pub const METRICS: [Metric; 22] = [
+pub const METRICS: [Metric; 24] = [
     metric("LogsStored", "logs in new objects").by("LogType"),
     metric("AlertsToNotify", "logs in the lake of which people must be notified, and classification failures"),
     metric("Duplicates", "logs that were already in the lake"),
@@ -49,6 +49,8 @@ pub const METRICS: [Metric; 22] = [
     metric("StoreLatency", "milliseconds to store a payload"),
     metric("PayloadBytes", "bytes of verified payloads"),
     metric("AlertsNotified", "records of which people were notified, by e-mail or in chat"),
+    metric("AlertsQuieted", "records that a rule in `config/quiet.json` kept quiet"),
+    metric("VoidQuietRules", "messages of the notifier's queue that came while these rules could not be used"),
     metric("EventsPublished", "events for machines"),
     metric("NotifyFailures", "messages of the notifier's queue that stay there"),
     metric("AlertsListed", "alerts of the last days that Tracebit's API lists"),

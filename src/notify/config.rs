@@ -18,6 +18,8 @@ pub struct NotifyConfig {
     pub bus: String,
     /// `NOTIFY_SEVERITY`: the lowest severity of which people are notified.
     pub threshold: Severity,
+    /// `QUIET_RULES`: whether `config/quiet.json` in the lake says what is known and harmless.
+    pub has_quiet_rules: bool,
     /// `STACK_NAME`: the dimension `Stack` of all metrics.
     pub stack: Option<String>,
     /// Whether S3 is addressed path-style.
@@ -54,6 +56,7 @@ impl NotifyConfig {
         let topic_arn = vars.required("ALERT_TOPIC_ARN", "the ARN of the SNS topic for alerts", topic_arn);
         let bus = vars.optional("EVENT_BUS_NAME", bus);
         let threshold = vars.optional("NOTIFY_SEVERITY", str::parse);
+        let quiet_rules = vars.optional("QUIET_RULES", yes_or_no);
         let stack = vars.get("STACK_NAME");
         let path_style = vars.path_style();
         let places = Places {
@@ -69,12 +72,21 @@ impl NotifyConfig {
                 topic_arn,
                 bus: bus.unwrap_or_else(|| "default".to_owned()),
                 threshold: threshold.unwrap_or(Severity::DEFAULT_THRESHOLD),
+                has_quiet_rules: quiet_rules.unwrap_or(false),
                 stack,
                 path_style,
                 places,
             }),
             (.., result) => Err(result.err().unwrap_or_default()),
         }
+    }
+}
+
+fn yes_or_no(text: &str) -> Result<bool, String> {
+    match text {
+        "Yes" => Ok(true),
+        "No" => Ok(false),
+        _ => Err("expected Yes or No".to_owned()),
     }
 }
 
@@ -139,6 +151,7 @@ mod tests {
             ("ATHENA_DATABASE", "my \"lake\""),
             ("ATHENA_WORKGROUP", "my group"),
             ("RUNBOOK_URL", "http://my.example/runbook"),
+            ("QUIET_RULES", "maybe"),
         ])
         .unwrap_err();
         for name in [
@@ -150,6 +163,7 @@ mod tests {
             "ATHENA_DATABASE: ",
             "ATHENA_WORKGROUP: ",
             "RUNBOOK_URL: ",
+            "QUIET_RULES: ",
         ] {
             assert!(message.contains(name), "{name} in {message}");
         }

@@ -1,6 +1,6 @@
 //! What people must have been notified of, and what markers say that they were: for whoever watches the notifier.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use chrono::NaiveDate;
 
@@ -17,6 +17,8 @@ use crate::core::{lake::Prefix, schema::Schemas, severity::Severity};
 pub(crate) struct Duty {
     subject: String,
     severity: Rank,
+    /// What stands for the record itself in a marker that says that it is quiet.
+    quiet: String,
 }
 
 /// What a watcher must know of an object.
@@ -60,13 +62,18 @@ pub(crate) fn message(bucket: &str, key: &str, size: usize) -> String {
 
 impl Duty {
     fn of(alert: &Alert) -> Self {
-        Self { subject: alert.subject.digest().to_owned(), severity: alert.severity }
+        let quiet = markers::quiet_name(&alert.row_id);
+        Self { subject: alert.subject.digest().to_owned(), severity: alert.severity, quiet }
     }
 }
 
-/// The days on which people were notified of each subject, and of which severity.
+/// The days on which people were notified of each subject, and of which severity; and the records that a rule kept
+/// quiet.
 #[derive(Debug, Default)]
-pub(crate) struct Notified(HashMap<String, Vec<(NaiveDate, Rank)>>);
+pub(crate) struct Notified {
+    subjects: HashMap<String, Vec<(NaiveDate, Rank)>>,
+    quiet: HashSet<String>,
+}
 
 impl Notified {
     /// The folder of the markers of the topic with this ARN.
@@ -85,8 +92,12 @@ impl Notified {
         for key in keys {
             let rest = key.strip_prefix(folder).and_then(|rest| rest.strip_prefix("day="));
             let Some((day, name)) = rest.and_then(|rest| rest.split_once('/')) else { continue };
-            let (Ok(day), Some((subject, _))) = (day.parse(), name.split_once('-')) else { continue };
-            notified.0.entry(subject.to_owned()).or_default().push((day, markers::rank(key)));
+            let (Ok(day), Some((subject, kind))) = (day.parse(), name.split_once('-')) else { continue };
+            if kind.strip_suffix(".json") == Some(markers::QUIET) {
+                notified.quiet.insert(subject.to_owned());
+            } else {
+                notified.subjects.entry(subject.to_owned()).or_default().push((day, markers::rank(key)));
+            }
         }
         notified
     }
@@ -94,8 +105,9 @@ impl Notified {
     /// Whether people were notified of this, or of worse, on `day` or later. A notification on the day before is that
     /// of another object.
     pub(crate) fn fulfil(&self, duty: &Duty, day: NaiveDate) -> bool {
-        let known = self.0.get(&duty.subject).map(Vec::as_slice).unwrap_or_default();
-        known.iter().any(|(marked, severity)| *marked >= day && *severity >= duty.severity)
+        let known = self.subjects.get(&duty.subject).map(Vec::as_slice).unwrap_or_default();
+        self.quiet.contains(&duty.quiet)
+            || known.iter().any(|(marked, severity)| *marked >= day && *severity >= duty.severity)
     }
 }
 
@@ -106,7 +118,7 @@ mod tests {
     use super::*;
 
     fn duty(severity: Rank) -> Duty {
-        Duty { subject: "00ff".to_owned(), severity }
+        Duty { subject: "00ff".to_owned(), severity, quiet: "77aa".to_owned() }
     }
 
     fn day(text: &str) -> NaiveDate {
@@ -126,6 +138,16 @@ mod tests {
         ] {
             assert_eq!(notified.fulfil(&duty(severity), day(of_day)), is_fulfilled, "{severity:?} {of_day}");
         }
+    }
+
+    #[test]
+    fn a_quiet_record_fulfils_its_own_duty_alone() {
+        let notified = Notified::of("f/", ["f/day=2026-11-24/77aa-quiet.json"].into_iter());
+        let today = day("2026-11-24");
+        assert!(notified.fulfil(&duty(Some(Severity::High)), today));
+        let other = Duty { quiet: "88bb".to_owned(), ..duty(None) };
+        assert!(!notified.fulfil(&other, today), "another record of the same alert");
+        assert!(!Notified::of("f/", ["f/day=2026-11-24/00ff-quiet.json"].into_iter()).fulfil(&duty(None), today));
     }
 
     #[test]

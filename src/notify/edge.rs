@@ -33,11 +33,16 @@ pub async fn handle(notifier: &Notifier, event: SqsEvent, invocation: &Invocatio
 }
 
 fn report<'a>(line: Line<'a>, published: &Published, duration: Duration) -> Line<'a> {
+    let line = match published.has_void_rules {
+        Some(is_void) => line.count("VoidQuietRules", u64::from(is_void)),
+        None => line,
+    };
     line.property("Outcome", outcome(published.error.as_ref()))
         .property("Duration", milliseconds(duration))
         .optional("Key", published.key.as_deref())
         .property("FirstMessages", published.first_messages)
         .count("AlertsNotified", published.alerts)
+        .count("AlertsQuieted", published.quieted)
         .count("EventsPublished", published.events)
         .count("NotifyFailures", u64::from(published.error.is_some()))
 }

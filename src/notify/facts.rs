@@ -43,6 +43,8 @@ pub(super) struct Alert {
     pub(super) excerpt: Text,
     /// What finds the record in Athena.
     pub(super) query: Query,
+    /// Why nobody is to be woken by it, if a rule of the operator's says so.
+    pub(super) quiet: Option<String>,
 }
 
 /// What a log says, as far as a message shows it.
@@ -189,6 +191,7 @@ impl Alert {
             problem: None,
             excerpt: None,
             query,
+            quiet: None,
         }
     }
 }

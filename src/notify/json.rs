@@ -14,12 +14,12 @@ use serde_json::value::RawValue;
 /// The members that are read, at any depth. All others are skipped, so that a record of a million members takes no more
 /// memory than its text.
 #[rustfmt::skip]
-const WANTED: [&str; 47] = [
+const WANTED: [&str; 49] = [
     "account_id", "account_name", "alert_id", "alternate_id", "app_id", "arn", "aws", "azure", "canary",
-    "canary_credential", "domain", "error", "event", "federated_identity_subject", "google_cloud", "id", "ip",
+    "canary_credential", "discriminator", "domain", "error", "event", "federated_identity_subject", "google_cloud", "id", "ip",
     "label", "labels", "log_type", "message", "name", "okta", "operation", "outcome", "p_event_time",
     "p_parse_time", "p_row_id", "p_source_label", "payload", "payload_encoding", "principal", "provider_account_id", "provider_id",
-    "raw", "region", "request", "resources", "result", "severity", "subscription_name", "timestamp",
+    "raw", "region", "request", "resources", "result", "severity", "subscription_name", "subtype", "timestamp",
     "tracebit_portal_url", "type", "user_agent", "username", "value",
 ];
 
@@ -59,6 +59,11 @@ impl<'t> Json<'t> {
     /// The object at the end of this path.
     pub(super) fn object_at(&self, path: &[&str]) -> Option<Self> {
         Self::object(self.get(path)?)
+    }
+
+    /// Whether something else than null is at the end of this path.
+    pub(super) fn has(&self, path: &[&str]) -> bool {
+        self.get(path).is_some_and(|raw| raw != "null")
     }
 
     fn get(&self, path: &[&str]) -> Option<&'t str> {

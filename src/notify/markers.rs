@@ -24,6 +24,9 @@ use crate::{
 /// The folder of the markers, beside the tables.
 const FOLDER: &str = "notified";
 
+/// What stands in the place of the severity in the marker of a record that a rule kept quiet.
+pub(super) const QUIET: &str = "quiet";
+
 /// How many things are remembered. When there are more, memory starts again, and the markers still know.
 const MAX_REMEMBERED: usize = 100_000;
 
@@ -57,12 +60,19 @@ pub(super) struct Markers {
     folder: String,
     subjects: Memory<HashMap<(NaiveDate, String), Known>>,
     records: Memory<HashSet<[u8; 32]>>,
+    quiet: Memory<HashSet<[u8; 32]>>,
 }
 
 impl Markers {
     /// The markers of the topic with this ARN.
     pub(super) fn new(bucket: Bucket, prefix: &Prefix, topic_arn: &str) -> Self {
-        Self { bucket, folder: folder(prefix, topic_arn), subjects: Memory::default(), records: Memory::default() }
+        Self {
+            bucket,
+            folder: folder(prefix, topic_arn),
+            subjects: Memory::default(),
+            records: Memory::default(),
+            quiet: Memory::default(),
+        }
     }
 
     /// Whether this instance has done what there is to do about this very record.
@@ -118,6 +128,26 @@ impl Markers {
         self.write(alert, alert.severity, now, deadline).await;
     }
 
+    /// Records that a rule kept this record quiet, so that the watcher does not ask for it. It says nothing of the
+    /// alert's other records.
+    pub(super) async fn mark_quiet(&self, alert: &Alert, now: DateTime<Utc>, deadline: Deadline) {
+        if self.quiet.get().contains(&Self::record(alert)) {
+            return;
+        }
+        let key = format!("{}day={}/{}-{QUIET}.json", self.folder, now.format("%Y-%m-%d"), quiet_name(&alert.row_id));
+        let body = json!({"p_row_id": alert.row_id, "quiet": time::sql(now)}).to_string().into_bytes();
+        match self.bucket.create(&key, body, "application/json", deadline).await {
+            Ok(_) => {
+                let mut quiet = self.quiet.get();
+                if quiet.len() >= MAX_REMEMBERED {
+                    quiet.clear();
+                }
+                quiet.insert(Self::record(alert));
+            }
+            Err(problem) => tracing::warn!("cannot record that a rule kept this alert quiet: {problem}"),
+        }
+    }
+
     async fn write(&self, alert: &Alert, rank: Rank, now: DateTime<Utc>, deadline: Deadline) {
         let key = format!("{}{}.json", self.start_of_keys(&alert.subject, now), name(rank));
         let body = json!({"subject": alert.subject.token(), "p_row_id": alert.row_id, "notified": time::sql(now)});
@@ -149,6 +179,11 @@ impl Markers {
         }
         *known
     }
+}
+
+/// What stands for a record in the name of its marker, if a rule kept it quiet.
+pub(super) fn quiet_name(row_id: &str) -> String {
+    HEXLOWER.encode(&Sha256::new().chain_update("quiet\n").chain_update(row_id).finalize()).chars().take(32).collect()
 }
 
 /// The folder of the markers of the topic with this ARN.

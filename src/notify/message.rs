@@ -109,9 +109,13 @@ impl Writer {
     }
 }
 
-/// A later message of an alert, for chat.
+/// A later message of an alert, or a quiet one, for chat.
 pub(super) fn later(alert: &Alert) -> String {
-    chat(alert, &headline(alert, Before::Enough, text::chat, MAX_TITLE), &lines(alert, text::chat))
+    let lines = match &alert.quiet {
+        Some(reason) => vec![format!("Quiet by a rule of yours: {}", text::chat(reason, MAX_VALUE))],
+        None => lines(alert, text::chat),
+    };
+    chat(alert, &headline(alert, Before::Enough, text::chat, MAX_TITLE), &lines)
 }
 
 /// One message for `more` later ones of an alert that has `total` in this hour, for chat.
@@ -133,7 +137,7 @@ fn chat(alert: &Alert, title: &str, lines: &[String]) -> String {
             text_type: "client-markdown",
             title,
             description: text::joined(lines, MAX_DESCRIPTION),
-            next_steps: steps(alert, text::chat),
+            next_steps: if alert.quiet.is_some() { Vec::new() } else { steps(alert, text::chat) },
         },
         metadata: Metadata {
             thread_id: alert.subject.token(),

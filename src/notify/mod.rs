@@ -20,6 +20,7 @@
 //! | `facts`, `principal` | what a record says of an alert, and of who touched the canary |
 //! | `headline`, `message`, `text` | the words for e-mail, chat and SMS, in which nothing of an intruder's text works |
 //! | `markers` | of what people were notified today |
+//! | `quiet`, `quiet_file` | what the operator knows to be harmless |
 //! | `flood` | how many later messages of an alert go to chat |
 //! | `put` | events for the bus, each once |
 //! | `duty` | what people must have been notified of, for the watcher |
@@ -39,6 +40,8 @@ mod preview;
 mod principal;
 mod publish;
 mod put;
+mod quiet;
+mod quiet_file;
 mod record;
 mod text;
 
@@ -82,7 +85,7 @@ mod tests {
                 format!("{records:?} {records:#?}"),
                 format!("{alert:?} {alert:#?}"),
                 format!("{:?}", Writer::new(None, Places::default()).first(&alert, Before::Nothing)),
-                format!("{:?}", records.records[0].entry(&key)),
+                format!("{:?}", records.records[0].entry(&key, None)),
             ];
             for shown in shown {
                 // Nor is the text there as a list of bytes.

@@ -39,7 +39,7 @@ impl Preview {
         let Records { records, .. } = Records::of(object, place);
         let alerts = records.iter().filter_map(|record| record.alert(Severity::DEFAULT_THRESHOLD));
         let messages = alerts.map(|alert| writer.first(&alert, Before::Nothing)).collect();
-        let entries = records.iter().map(|record| record.entry(&created.key)).collect();
+        let entries = records.iter().map(|record| record.entry(&created.key, None)).collect();
         let calls = eventbridge::calls(entries, |entry| entry).into_iter();
         Some(Self {
             messages,

@@ -4,7 +4,7 @@
 //! costs no other message its turn. First messages go ahead of later ones, because each may be the only one that
 //! somebody reads.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use aws_config::SdkConfig;
 use chrono::{DateTime, Utc};
@@ -18,6 +18,8 @@ use super::{
     markers::{Before, Markers},
     message::{self, Writer},
     put::Events,
+    quiet::Rules,
+    quiet_file::QuietFile,
     record::{self, Records},
 };
 use crate::{
@@ -75,8 +77,12 @@ pub(super) struct Published {
     pub(super) alerts: usize,
     /// How many of these messages were the first of their subject and day, or of a higher severity.
     pub(super) first_messages: usize,
+    /// The records that a rule kept quiet.
+    pub(super) quieted: usize,
     /// The events that are on the bus.
     pub(super) events: usize,
+    /// Whether the operator's rules could not be used. `None` if there are none.
+    pub(super) has_void_rules: Option<bool>,
     /// Why the message stays in the queue, if it does.
     pub(super) error: Option<NotifyError>,
 }
@@ -97,6 +103,7 @@ pub struct Notifier {
     threshold: Severity,
     markers: Markers,
     flood: Flood,
+    quiet: Option<QuietFile>,
     topic: Topic,
     events: Events,
     writer: Writer,
@@ -127,6 +134,8 @@ enum Delivered {
     First,
     /// A later one: in chat alone, or as one of many.
     Later,
+    /// One that a rule keeps quiet: the same, and it counts as no notification.
+    Quiet,
 }
 
 type Outcome<T> = Of<Result<T, CallError>>;
@@ -148,6 +157,7 @@ impl Notifier {
     pub fn init(config: NotifyConfig, sdk: &SdkConfig) -> Result<Self, InitError> {
         let bucket = Bucket::new(sdk, config.bucket.clone(), config.path_style);
         Ok(Self {
+            quiet: config.has_quiet_rules.then(|| QuietFile::new(bucket.clone(), &config.prefix)),
             schemas: Schemas::embedded()?,
             markers: Markers::new(bucket.clone(), &config.prefix, &config.topic_arn),
             flood: Flood::default(),
@@ -172,6 +182,16 @@ impl Notifier {
     pub(super) async fn notify(&self, bodies: &[&str], deadline: Deadline) -> Vec<Published> {
         let objects: Vec<_> = bodies.iter().map(|body| CreatedObject::open(body)).collect();
         let mut published: Vec<_> = objects.iter().map(Published::of).collect();
+        let rules = match &self.quiet {
+            Some(file) => {
+                let current = file.current(Utc::now(), deadline).await;
+                for message in &mut published {
+                    message.has_void_rules = Some(current.is_void);
+                }
+                current.rules
+            }
+            None => Arc::default(),
+        };
         let mut small = Vec::new();
         let mut large = Vec::new();
         for (index, object) in objects.iter().enumerate() {
@@ -183,12 +203,12 @@ impl Notifier {
             }
         }
         let share = deadline.share_of(1 + large.len());
-        large.extend(self.publish_together(small, SMALL, &mut published, share).await);
+        large.extend(self.publish_together(small, SMALL, &rules, &mut published, share).await);
         let mut waiting = large.len();
         for message in large {
             let share = deadline.share_of(waiting);
             waiting -= 1;
-            for message in self.publish_together(vec![message], LARGE, &mut published, share).await {
+            for message in self.publish_together(vec![message], LARGE, &rules, &mut published, share).await {
                 self.publish_digest(message, &mut published, share).await;
             }
         }
@@ -200,9 +220,11 @@ impl Notifier {
         &self,
         messages: Vec<Message<'m>>,
         limit: usize,
+        rules: &Rules,
         published: &mut [Published],
         deadline: Deadline,
     ) -> Vec<Message<'m>> {
+        let today = Utc::now().date_naive();
         // An object that cannot be read leaves the others half of the time.
         let half = deadline.share_of(2);
         let read = async |message: Message<'m>| (message, self.bucket.read(&message.object.key, limit, half).await);
@@ -220,8 +242,11 @@ impl Notifier {
         for (Message { index, object, place }, bytes) in &objects {
             let (index, Records { records, bad_line }) = (*index, Records::of(bytes, *place));
             for record in records {
-                alerts.extend(record.alert(self.threshold).map(|item| Of { index, item }));
-                entries.push(Of { index, item: record.entry(&object.key) });
+                let quiet = record.quiet_reason(rules, today);
+                let alert = record.alert(self.threshold);
+                let alert = alert.map(|alert| Alert { quiet: quiet.map(str::to_owned), ..alert });
+                alerts.extend(alert.map(|item| Of { index, item }));
+                entries.push(Of { index, item: record.entry(&object.key, quiet) });
             }
             bad_lines.extend(bad_line.map(|line| (index, NotifyError::BadLine(line))));
         }
@@ -258,6 +283,7 @@ impl Notifier {
             tokio::join!(self.notify_people(alerts, deadline), self.events.put_all(entries, deadline));
         for Of { index, item } in people {
             record(published, index, |published| match item {
+                Ok(Delivered::Quiet) => published.quieted += 1,
                 Ok(delivered) => {
                     published.alerts += 1;
                     published.first_messages += usize::from(delivered == Delivered::First);
@@ -276,13 +302,12 @@ impl Notifier {
     /// Publishes the messages of alerts. Those that may be the first of their subject go ahead of all others.
     async fn notify_people(&self, alerts: Vec<Of<Alert>>, deadline: Deadline) -> Vec<Outcome<Delivered>> {
         let now = Utc::now();
-        let mut subjects: BTreeMap<Subject, Vec<Of<Alert>>> = BTreeMap::new();
-        for alert in alerts {
-            subjects.entry(alert.item.subject.clone()).or_default().push(alert);
-        }
+        let (quiet, alerts): (Vec<_>, Vec<_>) = alerts.into_iter().partition(|alert| alert.item.quiet.is_some());
+        let subjects = by_subject(alerts);
         let first = stream::iter(subjects.into_values()).map(|alerts| self.publish_first(alerts, now, deadline));
         let first: Vec<_> = first.buffer_unordered(CONCURRENCY).collect().await;
         let (outcomes, later): (Vec<_>, Vec<_>) = first.into_iter().unzip();
+        let later = later.into_iter().chain(by_subject(quiet).into_values());
         let later = stream::iter(later).map(|alerts| self.publish_later(alerts, now, deadline));
         let later: Vec<_> = later.buffer_unordered(CONCURRENCY).collect().await;
         outcomes.into_iter().chain(later).flatten().collect()
@@ -333,8 +358,11 @@ impl Notifier {
         deadline: Deadline,
     ) -> Vec<Outcome<Delivered>> {
         let (done, new): (Vec<_>, Vec<_>) = alerts.into_iter().partition(|alert| self.is_done(&alert.item));
+        let delivered = |alert: &Alert| if alert.quiet.is_some() { Delivered::Quiet } else { Delivered::Later };
         let mut outcomes: Vec<_> =
-            done.iter().map(|Of { index, .. }| Of { index: *index, item: Ok(Delivered::Later) }).collect();
+            done.iter().map(|Of { index, item }| Of { index: *index, item: Ok(delivered(item)) }).collect();
+        let quiet: Vec<_> = done.iter().filter(|alert| alert.item.quiet.is_some()).collect();
+        self.mark_quiet(&quiet, now, deadline).await;
         let Some(Of { item: any, .. }) = new.first() else { return outcomes };
         let Share { one_by_one, total } = self.flood.share(any.subject.digest(), new.len(), now);
         let (single, many) = new.split_at(one_by_one.min(new.len()));
@@ -343,7 +371,7 @@ impl Notifier {
             let result = self.topic.publish_with_attribute(text, CHAT_ALONE, deadline).await;
             Of { index: *index, item: result.map(|()| self.markers.done(item)) }
         };
-        let mut sent: Vec<_> = stream::iter(single).map(chat).buffer_unordered(CONCURRENCY).collect().await;
+        let mut sent: Vec<_> = stream::iter(single).map(chat).buffered(CONCURRENCY).collect().await;
         if let Some(last) = many.last() {
             let result = match total {
                 Some(total) => {
@@ -359,8 +387,21 @@ impl Notifier {
             }
             sent.extend(many.iter().map(|Of { index, .. }| Of { index: *index, item: result.clone() }));
         }
-        outcomes.extend(sent.into_iter().map(|Of { index, item }| Of { index, item: item.map(|()| Delivered::Later) }));
+        let is_quiet = |(alert, sent): &(&Of<Alert>, &Outcome<()>)| alert.item.quiet.is_some() && sent.item.is_ok();
+        let quiet: Vec<_> = new.iter().zip(&sent).filter(is_quiet).map(|(alert, _)| alert).collect();
+        self.mark_quiet(&quiet, now, deadline).await;
+        outcomes.extend(
+            new.iter()
+                .zip(sent)
+                .map(|(alert, Of { index, item })| Of { index, item: item.map(|()| delivered(&alert.item)) }),
+        );
         outcomes
+    }
+
+    /// Records that rules kept these quiet, side by side.
+    async fn mark_quiet(&self, alerts: &[&Of<Alert>], now: DateTime<Utc>, deadline: Deadline) {
+        let mark = async |alert: &Of<Alert>| self.markers.mark_quiet(&alert.item, now, deadline).await;
+        stream::iter(alerts.iter().copied()).map(mark).buffer_unordered(CONCURRENCY).collect::<Vec<()>>().await;
     }
 
     /// Whether nothing is left to publish of an alert that is not the first of its subject. Of what nobody can read,
@@ -376,8 +417,17 @@ impl Published {
             Ok(object) => (Some(object.key.clone()), None),
             Err(error) => (None, Some((*error).into())),
         };
-        Self { key, alerts: 0, first_messages: 0, events: 0, error }
+        Self { key, alerts: 0, first_messages: 0, quieted: 0, events: 0, has_void_rules: None, error }
     }
+}
+
+/// The alerts of each subject.
+fn by_subject(alerts: Vec<Of<Alert>>) -> BTreeMap<Subject, Vec<Of<Alert>>> {
+    let mut subjects: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for alert in alerts {
+        subjects.entry(alert.item.subject.clone()).or_default().push(alert);
+    }
+    subjects
 }
 
 /// Records something about the message at this place of the batch.

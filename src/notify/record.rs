@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use chrono::NaiveDate;
 use data_encoding::HEXLOWER;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
@@ -10,6 +11,7 @@ use super::{
     event::Place,
     facts::{self, ALERT, Alert},
     json::Json,
+    quiet::Rules,
     text,
 };
 use crate::{
@@ -67,15 +69,30 @@ impl<'t> Record<'t> {
         Some(Self { line: Redacted(line), detail_type, row_id, json, place })
     }
 
-    /// The event of the record, or of its digest where the record is too large for an event.
-    pub(super) fn entry(&self, key: &str) -> Entry<'t> {
+    /// The event of the record, or of its digest where the record is too large for an event. It says why the record is
+    /// quiet, in a member that no log can have.
+    pub(super) fn entry(&self, key: &str, quiet: Option<&str>) -> Entry<'t> {
         let line = *self.line;
-        let whole = Entry { detail_type: self.detail_type.into(), detail: line.into() };
+        let detail = match quiet {
+            Some(reason) => with_reason(line, reason).into(),
+            None => line.into(),
+        };
+        let whole = Entry { detail_type: self.detail_type.into(), detail };
         if whole.fits() {
             return whole;
         }
         let sha256 = HEXLOWER.encode(&Sha256::digest(line));
-        Entry { detail: digest(key, &sha256, line.len(), self.row_id.as_deref(), self.detail_type), ..whole }
+        let detail = digest(key, &sha256, line.len(), self.row_id.as_deref(), self.detail_type);
+        let detail = match quiet {
+            Some(reason) => with_reason(&detail, reason).into(),
+            None => detail,
+        };
+        Entry { detail, ..whole }
+    }
+
+    /// Why this record is known and harmless, if a rule says so.
+    pub(super) fn quiet_reason<'r>(&self, rules: &'r Rules, today: NaiveDate) -> Option<&'r str> {
+        rules.reason(&self.json, self.place.table, today)
     }
 
     /// The `alert_id` of the log, or of the payload that fits no schema.
@@ -106,6 +123,12 @@ impl<'t> Record<'t> {
             }
         }
     }
+}
+
+/// A JSON object with one member more.
+fn with_reason(object: &str, reason: &str) -> String {
+    let object = object.trim_end().strip_suffix('}').unwrap_or(object);
+    format!("{object},\"p_quiet_reason\":{}}}", json!(reason))
 }
 
 /// The detail type of the events about a table's records.

@@ -5,6 +5,7 @@ mod faults;
 mod intruder;
 mod page;
 mod poison;
+mod quiet;
 mod schema;
 mod storm;
 mod whole_way;

@@ -6,11 +6,11 @@ mod storm;
 
 use chrono::TimeDelta;
 use serde_json::json;
-use tracebit_lake_harness::{Fault, runtime_api::Function, tracebit_api::TOKEN};
+use tracebit_lake_harness::{Fault, runtime_api::Function, sqs, tracebit_api::TOKEN};
 
 use self::chain::{Chain, api_log, delivered_log, listed};
 use crate::{
-    notify::bell::created,
+    notify::bell::{created, notifier},
     support::{ALERTS, BUCKET, FAILURES, WATCH, alert, metrics},
 };
 
@@ -278,4 +278,22 @@ async fn a_marker_that_could_not_be_written_is_written_in_the_end() {
     chain.notify().await;
     assert_eq!((chain.bell.emails().len(), chain.bell.markers().len()), (1, 1), "and nobody is notified twice");
     assert_eq!(chain.good_round().await, [0, 0, 0, 0]);
+}
+
+#[tokio::test]
+async fn what_a_rule_kept_quiet_is_not_unpublished() {
+    let chain = Chain::start().await;
+    let expires = (chrono::Utc::now() + TimeDelta::days(9)).format("%Y-%m-%d").to_string();
+    let rules = json!({"rules": [{"reason": "Our scanner", "expires": expires, "cidr": "192.0.2.0/24"}]});
+    chain.bell.put("config/quiet.json", rules.to_string().as_bytes());
+    let bell = &chain.bell;
+    let notifier = notifier(&bell.lake.s3, &bell.sns, &bell.bus, &[("QUIET_RULES", "Yes")]).await;
+    let keys = chain.deliver_unheard(&[alert()], MINUTES).await;
+    // The first attempt to say so fails, and the watcher asks once.
+    chain.bell.lake.s3.fail_next(1, Fault::Status { status: 403, code: "AccessDenied" });
+    notifier.invoke(&sqs::event(&[created(BUCKET, &keys[0])])).await;
+    assert_eq!(chain.good_round().await, [0, 0, 0, 1]);
+    notifier.invoke(&sqs::event(&chain.queue.take_messages())).await;
+    assert_eq!(chain.good_round().await, [0, 0, 0, 0]);
+    assert_eq!((chain.bell.emails().len(), chain.bell.chats().len()), (0, 1));
 }
