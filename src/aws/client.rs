@@ -1,19 +1,26 @@
 //! How every client reaches AWS: HTTP, credentials, region and endpoints.
 
-use std::env;
+use std::{env, error::Error};
 
 use aws_config::{BehaviorVersion, SdkConfig, environment::EnvironmentVariableCredentialsProvider};
-use aws_sdk_s3::config::{
-    Region, SharedCredentialsProvider,
-    retry::{RetryPartition, TokenBucket},
+use aws_sdk_s3::{
+    config::{
+        Region, SharedCredentialsProvider,
+        retry::{RetryPartition, TokenBucket},
+    },
+    error::SdkError,
 };
 use aws_smithy_http_client::{
     Builder,
     tls::{Provider, rustls_provider::CryptoMode},
 };
+use aws_smithy_runtime_api::{client::orchestrator::HttpRequest, http::Response};
 use aws_types::service_config::{LoadServiceConfig, ServiceConfigKey};
 
-use super::deadline::CallPolicy;
+use super::{
+    call::error_chain,
+    deadline::{CallPolicy, Deadline},
+};
 
 /// Loads region, credentials and endpoints as the AWS SDK defines them, with one HTTP client for all services. An empty
 /// endpoint variable counts as unset.
@@ -47,6 +54,34 @@ fn loader() -> aws_config::ConfigLoader {
 /// on its way, and a bucket that an outage has emptied would give up on the next alert at its first fault.
 pub(crate) fn retry_partition() -> RetryPartition {
     RetryPartition::custom("tracebit-lake").token_bucket(TokenBucket::unlimited()).build()
+}
+
+/// Resolves the credentials and opens the connection that the first call to `service` will use.
+///
+/// The request is a CORS preflight, because any other request that a function's role can send would either do something
+/// or be denied, and denials raise alarms. Any response is fine. Failures are logged and ignored, because the first call
+/// tries again.
+pub(crate) async fn warm<T, E>(
+    service: &str,
+    deadline: Deadline,
+    send: impl Future<Output = Result<T, SdkError<E, Response>>>,
+) where
+    E: Error + 'static,
+{
+    let problem = match deadline.bound(send).await {
+        Some(Err(error)) if error.raw_response().is_none() => error_chain(&error),
+        Some(_) => return,
+        None => "timed out".to_owned(),
+    };
+    tracing::warn!("cannot reach {service} at start-up; the first delivery tries again: {problem}");
+}
+
+/// Makes a request a CORS preflight of a request with this method.
+#[expect(clippy::expect_used, reason = "OPTIONS is a method of HTTP")]
+pub(crate) fn preflight(request: &mut HttpRequest, method: &'static str) {
+    request.set_method("OPTIONS").expect("OPTIONS is a method");
+    request.headers_mut().insert("origin", "https://tracebit-lake.invalid");
+    request.headers_mut().insert("access-control-request-method", method);
 }
 
 fn without_empty_endpoints(sdk: SdkConfig) -> SdkConfig {

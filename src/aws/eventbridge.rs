@@ -5,14 +5,14 @@ use std::{borrow::Cow, fmt, time::Duration};
 use aws_config::SdkConfig;
 use aws_sdk_eventbridge::{
     Client,
-    config::Builder,
+    config::{Builder, retry::RetryConfig},
     types::{PutEventsRequestEntry, PutEventsResultEntry},
 };
 use tokio::time::sleep;
 
 use super::{
     call::{CallError, call},
-    client::retry_partition,
+    client::{preflight, retry_partition, warm},
     deadline::Deadline,
 };
 
@@ -98,6 +98,15 @@ impl Bus {
     pub fn new(sdk: &SdkConfig, name: String) -> Self {
         let config = Builder::from(sdk).retry_partition(retry_partition()).build();
         Self { client: Client::from_conf(config), name }
+    }
+
+    /// Opens the connection that the first `PutEvents` will use, as [`warm`] does. The request would put nothing on a bus
+    /// if its method were ignored, because EventBridge refuses a call without entries.
+    pub async fn warm(&self, deadline: Deadline) {
+        let once = Builder::new().retry_config(RetryConfig::disabled());
+        let put = self.client.put_events().set_entries(Some(Vec::new())).customize();
+        let put = put.mutate_request(|request| preflight(request, "POST")).config_override(once);
+        warm("EventBridge", deadline, put.send()).await;
     }
 
     /// Puts the entries of one call, and those again that EventBridge may take later, until the deadline. Returns what

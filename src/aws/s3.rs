@@ -11,7 +11,7 @@ use aws_sdk_s3::{
     },
     primitives::{ByteStream, ByteStreamError},
 };
-use aws_smithy_runtime_api::client::{interceptors::context::InterceptorContext, orchestrator::HttpRequest};
+use aws_smithy_runtime_api::client::interceptors::context::InterceptorContext;
 use chrono::{DateTime, Utc};
 use data_encoding::{BASE64, HEXLOWER};
 use sha2::{Digest as _, Sha256};
@@ -19,7 +19,7 @@ use tokio::time::sleep;
 
 use super::{
     call::{CallError, call, error_chain},
-    client::retry_partition,
+    client::{preflight, retry_partition, warm},
     deadline::Deadline,
 };
 
@@ -117,28 +117,12 @@ impl Bucket {
         &self.name
     }
 
-    /// Resolves the credentials and opens the connection that the first `PutObject` will use.
-    ///
-    /// The request is a CORS preflight, because any other request that the function's role can send would either write
-    /// or be denied, and denials raise alarms. Any response is fine. Failures are logged and ignored, because the first
-    /// delivery tries again.
-    #[expect(clippy::missing_panics_doc, reason = "OPTIONS is a method")]
+    /// Opens the connection that the first `PutObject` will use, as [`warm`] does.
     pub async fn warm(&self, deadline: Deadline) {
-        let preflight = |request: &mut HttpRequest| {
-            #[expect(clippy::expect_used, reason = "OPTIONS is a method of HTTP")]
-            request.set_method("OPTIONS").expect("OPTIONS is a method");
-            request.headers_mut().insert("origin", "https://tracebit-lake.invalid");
-            request.headers_mut().insert("access-control-request-method", "PUT");
-        };
         let once = Builder::new().retry_config(RetryConfig::disabled());
-        let put = self.client.put_object().bucket(&self.name).key("-").if_none_match("*");
-        let warmed = deadline.bound(put.customize().mutate_request(preflight).config_override(once).send()).await;
-        let problem = match warmed {
-            Some(Err(error)) if error.raw_response().is_none() => error_chain(&error),
-            Some(_) => return,
-            None => "timed out".to_owned(),
-        };
-        tracing::warn!("cannot reach S3 at start-up; the first delivery tries again: {problem}");
+        let put = self.client.put_object().bucket(&self.name).key("-").if_none_match("*").customize();
+        let put = put.mutate_request(|request| preflight(request, "PUT")).config_override(once);
+        warm("S3", deadline, put.send()).await;
     }
 
     /// Creates an object, unless one has its key.

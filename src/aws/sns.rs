@@ -5,7 +5,7 @@ use aws_sdk_sns::{
     Client,
     config::{
         Builder,
-        retry::{ClassifyRetry, RetryAction},
+        retry::{ClassifyRetry, RetryAction, RetryConfig},
     },
     operation::publish::builders::PublishFluentBuilder,
     types::MessageAttributeValue,
@@ -14,7 +14,7 @@ use aws_smithy_runtime_api::client::interceptors::context::InterceptorContext;
 
 use super::{
     call::{CallError, call},
-    client::retry_partition,
+    client::{preflight, retry_partition, warm},
     deadline::Deadline,
 };
 
@@ -33,6 +33,15 @@ impl Topic {
     pub fn new(sdk: &SdkConfig, arn: String) -> Self {
         let config = Builder::from(sdk).retry_partition(retry_partition()).retry_classifier(TooManyIsTransient).build();
         Self { client: Client::from_conf(config), arn }
+    }
+
+    /// Opens the connection that the first `Publish` will use, as [`warm`] does. The request would publish nothing if its
+    /// method were ignored, because SNS refuses an empty message.
+    pub async fn warm(&self, deadline: Deadline) {
+        let once = Builder::new().retry_config(RetryConfig::disabled());
+        let publish = self.client.publish().topic_arn(&self.arn).message("").customize();
+        let publish = publish.mutate_request(|request| preflight(request, "POST")).config_override(once);
+        warm("SNS", deadline, publish.send()).await;
     }
 
     /// Publishes a text for each protocol: `texts` is the JSON that SNS wants for `MessageStructure: json`. SNS

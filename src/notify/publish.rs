@@ -141,13 +141,17 @@ enum Delivered {
 type Outcome<T> = Of<Result<T, CallError>>;
 
 impl Notifier {
-    /// The notifier that the process's environment describes.
+    /// The notifier that the process's environment describes, with its connections open, because most alerts meet a new
+    /// instance.
     ///
     /// # Errors
     /// [`InitError`] if the function cannot start.
     pub async fn from_env() -> Result<Self, InitError> {
         let config = NotifyConfig::from_env()?;
-        Self::init(config, &aws::load().await)
+        let notifier = Self::init(config, &aws::load().await)?;
+        let deadline = Deadline::of_init();
+        tokio::join!(notifier.bucket.warm(deadline), notifier.topic.warm(deadline), notifier.events.warm(deadline));
+        Ok(notifier)
     }
 
     /// Builds the clients.

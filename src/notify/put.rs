@@ -33,6 +33,11 @@ impl Events {
         Self { bus, put: Mutex::default() }
     }
 
+    /// Opens the connection to the bus.
+    pub(super) async fn warm(&self, deadline: Deadline) {
+        self.bus.warm(deadline).await;
+    }
+
     /// Puts every event that is not there by the deadline. Returns what became of each one.
     pub(super) async fn put_all(
         &self,

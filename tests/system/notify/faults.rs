@@ -201,3 +201,30 @@ async fn a_message_that_hangs_does_not_starve_the_others() {
     assert_eq!(bell.left_within(LITTLE, &bodies).await, ["0"]);
     assert_eq!(bell.chats()[0]["metadata"]["threadId"], "alert-2");
 }
+
+#[tokio::test]
+async fn the_first_message_needs_no_new_connection() {
+    let bell = Bell::start().await;
+    let keys = bell.deliver(&[alert()]).await;
+    let connections = || [bell.sns.connections(), bell.bus.connections()];
+    assert_eq!((connections(), bell.sns.published().len(), bell.bus.calls()), ([1, 1], 0, 0));
+    assert_eq!(bell.left_of(&[created(BUCKET, &keys[0])]).await, [""; 0]);
+    assert_eq!((connections(), bell.emails().len(), bell.events().len()), ([1, 1], 1, 1));
+}
+
+#[tokio::test]
+async fn a_service_that_is_away_at_the_start_keeps_no_notifier_from_starting() {
+    let mut bell = Bell::start().await;
+    let keys = bell.deliver(&[alert()]).await;
+    bell.sns.stop().await;
+    bell.bus.stop().await;
+    bell.restart().await;
+    let output = bell.notifier.output();
+    for service in ["SNS", "EventBridge"] {
+        assert!(output.contains(&format!("cannot reach {service} at start-up")), "{output}");
+    }
+    bell.sns.resume();
+    bell.bus.resume();
+    assert_eq!(bell.left_of(&[created(BUCKET, &keys[0])]).await, [""; 0]);
+    assert_eq!(bell.emails().len(), 1);
+}
