@@ -59,8 +59,8 @@ pub(crate) fn retry_partition() -> RetryPartition {
 /// Resolves the credentials and opens the connection that the first call to `service` will use.
 ///
 /// The request is a CORS preflight, because any other request that a function's role can send would either do something
-/// or be denied, and denials raise alarms. Any response is fine. Failures are logged and ignored, because the first call
-/// tries again.
+/// or be denied, and denials raise alarms. Any response is fine. Failures are logged and ignored, because the first
+/// call tries again.
 pub(crate) async fn warm<T, E>(
     service: &str,
     deadline: Deadline,

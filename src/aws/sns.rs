@@ -35,8 +35,8 @@ impl Topic {
         Self { client: Client::from_conf(config), arn }
     }
 
-    /// Opens the connection that the first `Publish` will use, as [`warm`] does. The request would publish nothing if its
-    /// method were ignored, because SNS refuses an empty message.
+    /// Opens the connection that the first `Publish` will use, as [`warm`] does. The request would publish nothing if
+    /// its method were ignored, because SNS refuses an empty message.
     pub async fn warm(&self, deadline: Deadline) {
         let once = Builder::new().retry_config(RetryConfig::disabled());
         let publish = self.client.publish().topic_arn(&self.arn).message("").customize();
