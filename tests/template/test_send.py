@@ -1,4 +1,4 @@
-"""The command of docs/deploy.md that rings the bell, run by a shell against a server in place of the function's URL."""
+"""The command of docs/deploy.md that sends a test alert, run by a shell against a server in place of the function's URL."""
 
 import hashlib
 import hmac
@@ -50,7 +50,7 @@ def function():
     server.server_close()
 
 
-def test_the_command_delivers_a_new_signed_alert_that_rings(function, tmp_path):
+def test_the_command_delivers_a_new_signed_alert(function, tmp_path):
     page = (ROOT / "docs/deploy.md").read_text()
     command = re.search(r"^## Send a test alert\n.*?```sh\n(.*?)```", page, re.M | re.S)[1]
     aws = tmp_path / "aws"
