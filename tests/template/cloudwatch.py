@@ -3,14 +3,14 @@
 An alarm is judged each minute on windows that end now: EvaluationPeriods of them, and some older ones, in case data is
 missing (AWS's examples have two more). DatapointsToAlarm of them must breach. Missing data counts as TreatMissingData
 says, but only for want of older data. Metric math: a missing operand makes the result missing; FILL of a metric
-replaces what is missing, also where nothing of it is there; DIFF has no value for the oldest window.
+replaces what is missing, also where nothing of it is there; MIN of several series is the lowest value in each window.
 """
 
 import math
 import operator
-import re
 
 OLDER_WINDOWS = 2
+STATISTICS = {"Sum": math.fsum, "Maximum": max, "Minimum": min, "SampleCount": len}
 
 
 def in_alarm(alarm, data, now):
@@ -42,9 +42,7 @@ def evaluate(alarm, data, now, count):
         for part in alarm["Metrics"]
         if (stat := part.get("MetricStat"))
     }
-    expression = re.sub(r"\bAND\b", "&", result["Expression"])
-    functions = {"FILL": fill, "DIFF": diff, "IF": if_}
-    return eval(expression, {"__builtins__": {}}, functions | series).values
+    return eval(result["Expression"], {"__builtins__": {}}, {"FILL": fill, "MIN": lowest} | series).values
 
 
 def windows(metric, statistic, period, data, now, count):
@@ -55,7 +53,7 @@ def windows(metric, statistic, period, data, now, count):
     for age in reversed(range(count)):
         end = now - age * minutes
         inside = [value for minute, value in points.items() if end - minutes < minute <= end]
-        found.append({"Sum": math.fsum, "Maximum": max}[statistic](inside) if inside else None)
+        found.append(STATISTICS[statistic](inside) if inside else None)
     return found
 
 
@@ -65,35 +63,15 @@ class Series:
     def __init__(self, values):
         self.values = values
 
-    def combined(self, other, combine):
-        others = other.values if isinstance(other, Series) else [other] * len(self.values)
-        pairs = zip(self.values, others, strict=True)
-        return Series([None if None in (left, right) else float(combine(left, right)) for left, right in pairs])
-
     def __add__(self, other):
-        return self.combined(other, operator.add)
-
-    def __sub__(self, other):
-        return self.combined(other, operator.sub)
-
-    def __gt__(self, other):
-        return self.combined(other, operator.gt)
-
-    def __eq__(self, other):
-        return self.combined(other, operator.eq)
-
-    def __and__(self, other):
-        return self.combined(other, lambda left, right: bool(left) and bool(right))
+        pairs = zip(self.values, other.values, strict=True)
+        return Series([None if None in pair else sum(pair) for pair in pairs])
 
 
 def fill(series, value):
     return Series([value if each is None else each for each in series.values])
 
 
-def diff(series):
-    pairs = zip(series.values, series.values[1:])
-    return Series([None] + [None if None in (before, after) else after - before for before, after in pairs])
-
-
-def if_(condition, then, otherwise):
-    return Series([None if each is None else then if each else otherwise for each in condition.values])
+def lowest(several):
+    windows = zip(*(series.values for series in several), strict=True)
+    return Series([None if None in window else min(window) for window in windows])

@@ -134,7 +134,7 @@ class Resolver:
             return text in texts
         if name == "FindInMap":
             mapping, first, second = map(self.value, argument)
-            return self.mappings[mapping][first][second]
+            return self.mappings[mapping][str(first)][second]
         if name == "Base64":
             return base64.b64encode(self.value(argument).encode()).decode()
         if name == "Sub":

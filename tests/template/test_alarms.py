@@ -2,6 +2,7 @@
 
 import pytest
 from cloudwatch import in_alarm
+from stack import source
 from test_template import alarms
 
 DAY = 24 * 60
@@ -9,11 +10,13 @@ NOTIFY_QUEUE = "<NotifyQueue.QueueName>"
 SPILL_QUEUE = "<SpillQueue.QueueName>"
 VISIBLE = "ApproximateNumberOfMessagesVisible"
 IN_FLIGHT = "ApproximateNumberOfMessagesNotVisible"
-NEW_ALERTS = ("LogsStored", "Tracebit.Alert")
-PUBLISHED = ("EventsPublished",)
+ROUND = ("WatchProblems",)
+LISTS = {"TracebitApiUrl": "https://acme.tracebit.com"}
+# What WatchMinutes may be.
+MINUTES = source()["Parameters"]["WatchMinutes"]["AllowedValues"]
 
 
-def rings(alarm, data, until=3 * DAY, **parameters):
+def goes_on(alarm, data, until=3 * DAY, **parameters):
     """The minutes at which the alarm goes on, from `data` as {(metric, *dimensions): {minute: value}}."""
     declared = alarms(**parameters)[alarm]
     on = [in_alarm(declared, data, minute) for minute in range(until)]
@@ -37,6 +40,10 @@ AT_ONCE = [
     ("function-errors", ("Errors", "<WebhookFunction>"), 1, 0),
     ("drain-errors", ("Errors", "<DrainFunction>"), 1, 0),
     ("notify-errors", ("Errors", "<NotifyFunction>"), 1, 0),
+    ("watch-errors", ("Errors", "<WatchFunction>"), 1, 0),
+    ("alerts-unpublished", ("AlertsUnpublished",), 1, 0),
+    ("messages-not-delivered", ("NumberOfNotificationsFailed", "<AlertTopic.TopicName>"), 1, 0),
+    ("messages-not-delivered", ("NumberOfNotificationsFailed", "<AlarmTopic.TopicName>"), 1, 0),
     ("throttles", ("Throttles", "<WebhookFunction>"), 1, 0),
     ("rejected-burst", ("Unauthorized",), 100, 99),
     ("spill-queue-depth", (VISIBLE, SPILL_QUEUE), 100, 99),
@@ -47,15 +54,15 @@ AT_ONCE = [
 
 
 @pytest.mark.parametrize(("alarm", "metric", "enough", "not_enough"), AT_ONCE)
-def test_one_datum_rings(alarm, metric, enough, not_enough):
-    assert rings(alarm, {metric: {300: enough}}, 400) == [300]
-    assert rings(alarm, {metric: {300: not_enough}}, 400) == []
-    assert rings(alarm, {metric: every(1, not_enough and 1, end=400)}, 400) == []
-    assert rings(alarm, {}, 400) == []
+def test_one_datum_sets_it_off(alarm, metric, enough, not_enough):
+    assert goes_on(alarm, {metric: {300: enough}}, 400) == [300]
+    assert goes_on(alarm, {metric: {300: not_enough}}, 400) == []
+    assert goes_on(alarm, {metric: every(1, not_enough and 1, end=400)}, 400) == []
+    assert goes_on(alarm, {}, 400) == []
 
 
 @pytest.mark.parametrize(("alarm", "metric", "enough", "not_enough"), AT_ONCE)
-def test_a_datum_that_is_three_minutes_late_rings(alarm, metric, enough, not_enough):
+def test_a_datum_that_is_three_minutes_late_sets_it_off(alarm, metric, enough, not_enough):
     declared = alarms()[alarm]
     # When the datum of minute 300 arrives, the alarm has judged the windows that end until minute 302.
     assert in_alarm(declared, {metric: {300: enough}}, 303)
@@ -70,29 +77,29 @@ HTTP_API = [
 
 
 @pytest.mark.parametrize(("alarm", "metric", "enough", "not_enough"), HTTP_API)
-def test_one_datum_rings_at_an_http_api(alarm, metric, enough, not_enough):
-    assert rings(alarm, {metric: {300: enough}}, 400, FrontDoor="HttpApi") == [300]
-    assert rings(alarm, {metric: {300: not_enough}}, 400, FrontDoor="HttpApi") == []
-    assert rings(alarm, {}, 400, FrontDoor="HttpApi") == []
+def test_one_datum_sets_it_off_at_an_http_api(alarm, metric, enough, not_enough):
+    assert goes_on(alarm, {metric: {300: enough}}, 400, FrontDoor="HttpApi") == [300]
+    assert goes_on(alarm, {metric: {300: not_enough}}, 400, FrontDoor="HttpApi") == []
+    assert goes_on(alarm, {}, 400, FrontDoor="HttpApi") == []
     assert in_alarm(alarms(FrontDoor="HttpApi")[alarm], {metric: {300: enough}}, 303)
 
 
 def test_two_alerts_of_different_days_set_off_the_alarm_twice():
-    assert rings("alert", {("AlertsToNotify",): every(10, 0) | {60: 1, 60 + DAY: 2}}) == [60, 60 + DAY]
+    assert goes_on("alert", {("AlertsToNotify",): every(10, 0) | {60: 1, 60 + DAY: 2}}) == [60, 60 + DAY]
 
 
-def test_silence_rings_when_it_says():
+def test_silence_sets_it_off_when_it_says():
     checks = every(10, 1, end=DAY)
-    silent = rings("health-checks-silent", {("HealthChecks",): checks}, HealthCheckSilenceHours=6)
+    silent = goes_on("health-checks-silent", {("HealthChecks",): checks}, HealthCheckSilenceHours=6)
     last = max(checks)
     (minute,) = [each for each in silent if each > last]
     assert 6 * 60 <= minute - last <= 6 * 60 + 1
-    assert rings("health-checks-silent", {("HealthChecks",): every(10, 1)}, HealthCheckSilenceHours=6) == []
+    assert goes_on("health-checks-silent", {("HealthChecks",): every(10, 1)}, HealthCheckSilenceHours=6) == []
     hourly_with_gaps = {minute: 1 for minute in range(0, 3 * DAY, 5 * 60)}
-    assert rings("health-checks-silent", {("HealthChecks",): hourly_with_gaps}, HealthCheckSilenceHours=6) == []
+    assert goes_on("health-checks-silent", {("HealthChecks",): hourly_with_gaps}, HealthCheckSilenceHours=6) == []
 
 
-def test_without_the_filled_hours_silence_would_ring_hours_late():
+def test_without_the_filled_hours_silence_would_be_seen_hours_late():
     declared = alarms(HealthCheckSilenceHours=6)["health-checks-silent"]
     assert declared["Metrics"][0]["Expression"] == "FILL(checks, 0)"
     unfilled = declared | {"Metrics": [declared["Metrics"][0] | {"Expression": "checks"}, *declared["Metrics"][1:]]}
@@ -108,14 +115,14 @@ def test_a_new_stack_is_silent_and_the_first_check_ends_it():
     assert "health-checks-silent" not in alarms(HealthCheckSilenceHours=0)
 
 
-def test_a_spill_queue_that_stays_full_rings_within_the_hour_and_a_short_outage_does_not():
+def test_a_spill_queue_sets_it_off_after_an_hour_and_a_short_outage_does_not():
     waiting = lambda start, end: {(VISIBLE, SPILL_QUEUE): every(1, 1, start, end)}
-    (minute,) = rings("spill-queue-age", waiting(100, 500), 600)
+    (minute,) = goes_on("spill-queue-age", waiting(100, 500), 600)
     assert 45 <= minute - 100 <= 60
-    assert rings("spill-queue-age", waiting(100, 140), 600) == []
+    assert goes_on("spill-queue-age", waiting(100, 140), 600) == []
     # The drain has the message for most of the time, and SQS's counts have gaps.
     spotty = {(VISIBLE, SPILL_QUEUE): every(15, 1, 100, 500), (IN_FLIGHT, SPILL_QUEUE): every(4, 1, 100, 500)}
-    (minute,) = rings("spill-queue-age", spotty, 600)
+    (minute,) = goes_on("spill-queue-age", spotty, 600)
     assert 45 <= minute - 100 <= 60
 
 
@@ -126,35 +133,98 @@ def test_ten_minutes_without_data_do_not_hide_a_full_spill_queue(gap):
     assert all(in_alarm(declared, waiting, minute) for minute in range(165, 400))
 
 
-def test_a_notifier_that_falls_behind_rings_within_ten_minutes_and_a_burst_does_not():
+def test_a_notifier_that_falls_behind_sets_it_off_and_a_burst_does_not():
     waiting = lambda minutes: {(IN_FLIGHT, NOTIFY_QUEUE): every(1, 5, 100, 100 + minutes)}
-    (minute,) = rings("notify-queue-age", waiting(60), 300)
+    (minute,) = goes_on("notify-queue-age", waiting(60), 300)
     assert minute - 100 <= 10
-    assert rings("notify-queue-age", waiting(5), 300) == []
+    assert goes_on("notify-queue-age", waiting(5), 300) == []
 
 
-def test_the_watchdog_rings_within_ten_minutes_of_an_alert_without_an_event():
-    (minute,) = rings("bell-silent", {NEW_ALERTS: {100: 1}}, 300)
-    assert 5 <= minute - 100 <= 10
-    # Events of other alerts, hours before and after, do not hide it.
-    (minute,) = rings("bell-silent", {NEW_ALERTS: {20: 1, 100: 1, 200: 1}, PUBLISHED: {20: 1, 200: 1}}, 300)
-    assert 5 <= minute - 100 <= 10
+# ------------------------------------------------------------------------------------------------------- the watcher
 
 
-@pytest.mark.parametrize("delay", [0, 1, 4])
-@pytest.mark.parametrize("stored", range(100, 106))
-def test_the_watchdog_is_quiet_where_the_event_followed(stored, delay):
-    assert rings("bell-silent", {NEW_ALERTS: {stored: 1}, PUBLISHED: {stored + delay: 1}}, 200) == []
+def rounds(minutes, values, start=0):
+    """One value after another, from a round each."""
+    return {start + number * minutes: value for number, value in enumerate(values)}
 
 
-def test_the_watchdog_is_quiet_where_nothing_new_was_stored():
-    assert rings("bell-silent", {}, 200) == []
-    assert rings("bell-silent", {PUBLISHED: {100: 1}}, 200) == []
-    # A log that was in the lake already counts as stored, but S3 sends no event of it.
-    assert rings("bell-silent", {("AlertsStored", "High"): {100: 1}}, 200) == []
+@pytest.mark.parametrize("minutes", MINUTES)
+@pytest.mark.parametrize(
+    ("alarm", "metric"), [("alerts-unpublished", "AlertsUnpublished"), ("alerts-missing", "AlertsMissing")]
+)
+def test_a_broken_link_sets_off_one_alarm_until_it_is_whole(alarm, metric, minutes):
+    found = rounds(minutes, [0] * 10 + [3] * 7 + [0] * 10)
+    assert goes_on(alarm, {(metric,): found}, 27 * minutes, WatchMinutes=minutes, **LISTS) == [10 * minutes]
+    declared, last = alarms(WatchMinutes=minutes, **LISTS)[alarm], 16 * minutes
+    # It stays on while any of three rounds found something, and goes off with the third that found nothing.
+    assert in_alarm(declared, {(metric,): found}, last + 3 * minutes - 1)
+    assert not in_alarm(declared, {(metric,): found}, last + 3 * minutes)
+    assert goes_on(alarm, {(metric,): rounds(minutes, [0] * 27)}, 27 * minutes, WatchMinutes=minutes, **LISTS) == []
+
+
+@pytest.mark.parametrize("minutes", MINUTES)
+def test_a_round_that_comes_a_minute_early_or_late_does_not_set_it_off_again(minutes):
+    jitter = [0, 1, -1, 0, 1, 1, -1, 0, 0, -1] if minutes > 2 else [0] * 10
+    found = {20 + number * minutes + shift: 1 for number, shift in enumerate(jitter)}
+    until = 20 + 10 * minutes
+    assert goes_on("alerts-unpublished", {("AlertsUnpublished",): found}, until, WatchMinutes=minutes) == [20]
+
+
+def test_alerts_are_missing_only_where_tracebits_list_is_known():
+    assert "alerts-missing" in alarms(**LISTS)
+    assert "alerts-missing" not in alarms()
+    assert goes_on("alerts-missing", {}, 400, **LISTS) == []
+
+
+@pytest.mark.parametrize("minutes", MINUTES)
+@pytest.mark.parametrize("topic", ["AlertSubscribers", "AlarmSubscribers"])
+def test_a_topic_without_a_subscriber_sets_it_off_at_once(topic, minutes):
+    both = {(name,): rounds(minutes, [2] * 30) for name in ("AlertSubscribers", "AlarmSubscribers")}
+    on = lambda data: goes_on("nobody-listens", data, 30 * minutes, WatchMinutes=minutes)
+    assert on(both) == []
+    left = both | {(topic,): rounds(minutes, [1] * 10 + [0] * 20)}
+    assert on(left) == [10 * minutes]
+    # One topic alone could be looked at.
+    assert on({(topic,): left[topic,]}) == [10 * minutes]
+    # Nobody could look. watch-problems says that.
+    assert on({}) == []
+
+
+@pytest.mark.parametrize("minutes", MINUTES)
+def test_problems_set_it_off_in_the_third_round_in_a_row(minutes):
+    on = lambda values: goes_on("watch-problems", {ROUND: rounds(minutes, values)}, 30 * minutes, WatchMinutes=minutes)
+    assert on([0] * 10 + [1] * 20) == [12 * minutes]
+    assert on([0] * 10 + [4, 4] + [0] * 18) == []
+    assert on([0, 1] * 15) == []
+    assert on([1, 1, 0] * 10) == []
+    assert on([0] * 30) == []
+
+
+@pytest.mark.parametrize("minutes", MINUTES)
+def test_silence_of_the_watcher_sets_it_off_after_half_an_hour_or_three_rounds(minutes):
+    on = lambda data: goes_on("watch-silent", {ROUND: data}, 40 * minutes + 60, WatchMinutes=minutes)
+    heard = rounds(minutes, [0] * 10)
+    silent = max(heard) + max(30, 3 * minutes)
+    assert [minute for minute in on(heard) if minute > minutes] == [silent]
+    # Rounds that found problems are rounds.
+    assert on(rounds(minutes, [2] * 200)) == []
+
+
+def test_two_rounds_that_fail_are_not_silence():
+    heard = {minute: value for minute, value in every(5, 0).items() if minute not in (100, 105)}
+    assert goes_on("watch-silent", {ROUND: heard}, 400) == []
+
+
+def test_a_new_stack_has_no_round_and_the_first_one_ends_the_silence():
+    declared = alarms()["watch-silent"]
+    assert in_alarm(declared, {}, 0)
+    assert not in_alarm(declared, {ROUND: {4: 0}}, 4)
+    # Chat is connected by the deployment, so it gets the first message and must get the second.
+    assert declared["OKActions"] == ["<AlarmTopic>"]
 
 
 def test_every_alarm_was_set_off_above():
     tested = {alarm for alarm, *_ in AT_ONCE}
-    tested |= {"health-checks-silent", "spill-queue-age", "notify-queue-age", "bell-silent"}
-    assert tested == alarms().keys()
+    tested |= {"health-checks-silent", "spill-queue-age", "notify-queue-age"}
+    tested |= {"alerts-missing", "nobody-listens", "watch-problems", "watch-silent"}
+    assert tested == alarms(**LISTS).keys()

@@ -27,7 +27,7 @@ def all_commands():
     for page in [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/*.md"))]:
         for block in re.findall(r"^ *```sh\n(.*?)^ *```", page.read_text(), re.M | re.S):
             yield from (pytest.param(*command, id=f"{page.name}:{command[1]}") for command in commands(block))
-    for name, output in stack(FrontDoor="HttpApi")["Outputs"].items():
+    for name, output in stack(FrontDoor="HttpApi", TracebitApiUrl="https://acme.tracebit.com")["Outputs"].items():
         if name.endswith("Command"):
             yield from (pytest.param(*command, id=f"{name}:{command[1]}") for command in commands(output["Value"]))
 

@@ -7,9 +7,12 @@ from stack import ROOT
 from test_template import properties
 
 # Set by Lambda, by the SDK's own rules, or for local runs alone.
-NOT_IN_THE_TEMPLATE = {"TRACEBIT_SECRET", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"}
+NOT_IN_THE_TEMPLATE = {"TRACEBIT_SECRET", "TRACEBIT_API_TOKEN", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"}
+# Their defaults are right for every stack.
+NOT_IN_THE_TEMPLATE |= {"WATCH_DAYS", "WATCH_GRACE_MINUTES"}
 SHARED = (ROOT / "src/config.rs").read_text()
-CODE = {"WebhookFunction": SHARED, "NotifyFunction": (ROOT / "src/notify/config.rs").read_text()}
+OWN = {"NotifyFunction": "src/notify/config.rs", "WatchFunction": "src/watch/config.rs"}
+CODE = {"WebhookFunction": SHARED} | {function: (ROOT / file).read_text() for function, file in OWN.items()}
 
 
 def read(source):
@@ -20,7 +23,7 @@ def read(source):
 @pytest.mark.parametrize("function", CODE)
 def test_the_template_sets_every_variable_that_the_code_reads_and_no_other(function):
     variables = properties(function)["Environment"]["Variables"].keys()
-    shared = {"LAKE_PREFIX"} if function == "NotifyFunction" else set()
+    shared = {"LAKE_PREFIX"} if function in OWN else set()
     assert variables == (read(CODE[function]) | shared) - NOT_IN_THE_TEMPLATE
 
 

@@ -3,9 +3,8 @@
 import re
 
 import pytest
-from stack import ROOT
-from test_template import OPERATE, alarms, of_type
-
+from stack import ROOT, source
+from test_template import LISTS, OPERATE, alarms, of_type, properties
 
 
 def filtered():
@@ -22,15 +21,15 @@ def test_the_page_explains_the_metrics_that_filters_count():
     assert filtered() <= set(re.findall(r"`(\w+)`", section(OPERATE, "Metrics")))
 
 
-@pytest.mark.parametrize("name", alarms())
+@pytest.mark.parametrize("name", alarms(**LISTS))
 def test_alarms_that_the_runbooks_name_exist(name):
     runbook = re.search(rf"^### {name}\n(.*?)(?=^##)", OPERATE, re.M | re.S)[1]
     followed = re.findall(r"[Ff]ollow (?:the steps of )?`([a-z-]+)`|alarm `([a-z-]+)`", runbook)
-    assert {name for pair in followed for name in pair if name} <= alarms().keys()
+    assert {name for pair in followed for name in pair if name} <= alarms(**LISTS).keys()
 
 
 def test_the_bill_counts_the_alarms():
-    assert re.search(r"alarms \((\d+);", section(OPERATE, "What it costs"))[1] == str(len(alarms()))
+    assert re.search(r"alarms \((\d+);", section(OPERATE, "What it costs"))[1] == str(len(alarms(**LISTS)))
 
 
 def test_the_costs_of_the_notifier_add_up():
@@ -42,3 +41,30 @@ def test_the_costs_of_the_notifier_add_up():
         assert round(sum(parts), 2) == total
     year = float(rows[-1][2]) * 30 * 365 / 1e6
     assert f"thirty new alerts a day cost {round(100 * year)} cents a year" in performance
+
+
+WATCHED = "alerts-missing alerts-unpublished nobody-listens messages-not-delivered watch-problems watch-silent watch-errors"
+
+
+@pytest.mark.parametrize(("column", "parameters", "metrics"), [(2, {}, 4), (3, LISTS, 7)])
+def test_the_costs_of_the_watcher_follow_from_the_rounds_and_add_up(column, parameters, metrics):
+    text = section(OPERATE, "What it costs")
+    table = re.search(r"\n\n(\| \| list price \|.*?)\n\n", text, re.S)[1]
+    rows = [[cell.strip(" *") for cell in line.strip("|").split("|")] for line in table.splitlines()[2:]]
+    *parts, total = [float(row[column] or 0) for row in rows]
+    rounds = 30 * 24 * 60 // source()["Parameters"]["WatchMinutes"]["Default"]
+    assert f"{rounds:,} rounds" in text
+    declared = [each for name, each in alarms(**parameters).items() if name in WATCHED.split()]
+    looked_at = sum(len([part for part in each.get("Metrics", [each]) if "Expression" not in part]) for each in declared)
+    memory = properties("WatchFunction")["MemorySize"] / 1024
+    expected = [
+        3 * rounds * 5e-6,
+        rounds * memory * 0.0000166667,
+        rounds * 5e-6,
+        rounds * 2e-6 * 0.5,
+        (0.4 + rounds * 5e-6) if parameters else 0,
+        metrics * 0.3,
+        looked_at * 0.1,
+    ]
+    assert parts == [round(each, 2) for each in expected]
+    assert round(sum(parts), 2) == total

@@ -9,6 +9,7 @@ from stack import ROOT, refusals, source, stack
 KEY = "arn:aws:kms:eu-west-1:111122223333:key/0d9c4a1e-0000-4000-8000-000000000000"
 KEYS = ["KmsKeyArn", "SecretKmsKeyArn", "QueueKmsKeyArn", "TopicKmsKeyArn", "LogKmsKeyArn"]
 TABLES = ["tracebit_alert", "tracebit_healthcheck", "classification_failures"]
+LISTS = {"TracebitApiUrl": "https://acme.tracebit.com"}
 OWN_ACCOUNT = {"StringEquals": {"aws:ResourceAccount": "111122223333"}}
 TLS_ONLY = {"Bool": {"aws:SecureTransport": "false"}}
 PRIVATE = dict.fromkeys(["BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPublicBuckets"], True)
@@ -69,6 +70,23 @@ def of_type(kind, **parameters):
             "PermissionsBoundaryArn",
             ["", "arn:aws:iam::111122223333:policy/team/boundary", "arn:aws:iam::aws:policy/PowerUserAccess"],
             ["boundary", "arn:aws:iam::111122223333:role/boundary", "arn:aws:iam::1:policy/x"],
+        ),
+        (
+            "TracebitApiUrl",
+            ["", "https://acme.tracebit.com", "https://acme.tracebit.com/", "https://a.b-c.example.co.uk"],
+            [
+                "acme",
+                "acme.tracebit.com",
+                "http://acme.tracebit.com",
+                "https://acme.tracebit.com/api/v1",
+                "https://acme.tracebit.com?a",
+                "https://acme.tracebit.com:443",
+                "https://user@acme.tracebit.com",
+                "https://acme",
+                "https://acme..com",
+                "https:///",
+                "https://acme.tracebit.com https://evil.example",
+            ],
         ),
         (
             "AlarmEmail",
@@ -146,7 +164,7 @@ def test_one_line_of_the_template_says_the_architecture():
     architectures = source()["Globals"]["Function"]["Architectures"]
     assert architectures in (["x86_64"], ["arm64"])
     functions = of_type("AWS::Lambda::Function").values()
-    assert [each["Architectures"] for each in functions] == [architectures] * 3
+    assert [each["Architectures"] for each in functions] == [architectures] * 4
     written = re.findall(r"^ *Architectures?:.*", (ROOT / "template.yaml").read_text(), re.M)
     assert len(written) == 1
 
@@ -351,21 +369,32 @@ def test_the_notifier_may_use_the_keys_of_what_it_reads_and_tells():
     assert keys_of("NotifyRole", QueueKmsKeyArn=KEY) == {"UseKeyOfQueue": ("kms:Decrypt", KEY, "sqs")}
 
 
+def test_the_watcher_may_use_the_keys_of_what_it_reads_and_sends():
+    both = ["kms:Decrypt", "kms:GenerateDataKey"]
+    assert keys_of("WatchRole", SecretKmsKeyArn=KEY, TopicKmsKeyArn=KEY, LogKmsKeyArn=KEY) == {}
+    assert keys_of("WatchRole", KmsKeyArn=KEY) == {"UseKeyOfLake": ("kms:Decrypt", KEY, "s3")}
+    assert keys_of("WatchRole", KmsKeyArn=KEY, **LISTS) == {"UseKeyOfLake": (both, KEY, "s3")}
+    assert keys_of("WatchRole", QueueKmsKeyArn=KEY) == {"UseKeyOfQueue": (both, KEY, "sqs")}
+    decrypt = ("kms:Decrypt", KEY, "secretsmanager")
+    assert keys_of("WatchRole", SecretKmsKeyArn=KEY, **LISTS) == {"DecryptApiToken": decrypt}
+
+
 def test_queues_topics_and_logs_take_the_customers_keys():
     for queue in of_type("AWS::SQS::Queue", QueueKmsKeyArn=KEY).values():
         assert (queue["KmsMasterKeyId"], queue["SqsManagedSseEnabled"]) == (KEY, False)
     for queue in of_type("AWS::SQS::Queue").values():
         assert "KmsMasterKeyId" not in queue and queue["SqsManagedSseEnabled"] is True
     assert {each["KmsMasterKeyId"] for each in of_type("AWS::SNS::Topic", TopicKmsKeyArn=KEY).values()} == {KEY}
-    assert [each.get("KmsKeyId") for each in of_type("AWS::Logs::LogGroup").values()] == [None] * 3
+    assert [each.get("KmsKeyId") for each in of_type("AWS::Logs::LogGroup").values()] == [None] * 4
     groups = of_type("AWS::Logs::LogGroup", **HTTP_API, LogKmsKeyArn=KEY)
-    assert [each["KmsKeyId"] for each in groups.values()] == [KEY] * 4
+    assert [each["KmsKeyId"] for each in groups.values()] == [KEY] * 5
 
 
 def test_every_role_takes_the_boundary():
     boundary = "arn:aws:iam::111122223333:policy/boundary"
-    roles = of_type("AWS::IAM::Role", PermissionsBoundaryArn=boundary)
-    assert [each["PermissionsBoundary"] for each in roles.values()] == [boundary] * 3
+    roles = of_type("AWS::IAM::Role", PermissionsBoundaryArn=boundary, **SLACK)
+    assert roles.keys() == {"WebhookRole", "DrainRole", "NotifyRole", "WatchRole", "WatchScheduleRole", "ChatRole"}
+    assert {each["PermissionsBoundary"] for each in roles.values()} == {boundary}
     assert not any("PermissionsBoundary" in each for each in of_type("AWS::IAM::Role").values())
 
 
@@ -378,7 +407,7 @@ def test_the_page_has_the_statements_that_the_services_need_of_a_key():
     assert all("kms:GenerateDataKey*" in each["Action"] and each["Effect"] == "Allow" for each in statements)
 
 
-@pytest.mark.parametrize("role", ["WebhookRole", "DrainRole", "NotifyRole"])
+@pytest.mark.parametrize("role", ["WebhookRole", "DrainRole", "NotifyRole", "WatchRole"])
 def test_only_lambda_may_take_the_role(role):
     assert properties(role)["AssumeRolePolicyDocument"]["Statement"] == [
         {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
@@ -441,7 +470,7 @@ def test_the_drain_takes_from_the_queue_and_keeps_there_what_it_cannot_file():
     assert (logging["ApplicationLogLevel"], logging["LogGroup"]) == ("INFO", "<DrainLogs>")
 
 
-def test_the_drain_is_told_the_same_as_the_function_but_for_the_queue():
+def test_the_drain_has_the_settings_of_the_function_but_for_the_queue():
     webhook = properties("WebhookFunction")["Environment"]["Variables"]
     drain = properties("DrainFunction")["Environment"]["Variables"]
     assert drain == without("SPILL_QUEUE_URL", webhook)
@@ -465,7 +494,7 @@ def test_the_drains_role_is_the_functions_with_the_other_end_of_the_queue():
 # ------------------------------------------------------------------------------------------------------ the notifier
 
 
-def test_the_bell_hangs_on_the_objects_that_ring():
+def test_new_objects_of_alerts_and_failures_reach_the_notifier():
     rule = properties("ObjectCreatedRule", ExistingBucket="my-lake", LakePrefix="logs/")
     assert rule["EventPattern"] == {
         "source": ["aws.s3"],
@@ -511,7 +540,7 @@ def test_the_notifier_takes_from_its_queue_and_keeps_there_what_it_cannot_tell()
 
 
 
-def test_the_notifiers_role_may_read_what_rings_mark_it_and_tell_and_nothing_else():
+def test_the_notifiers_role_may_read_publish_and_mark_and_nothing_else():
     lake = "arn:aws:s3:::my-lake/logs/"
     allowed = statements("NotifyRole", ExistingBucket="my-lake", LakePrefix="logs/", EventBusName="security")
     assert [without("Effect", without("Sid", each)) for each in allowed] == [
@@ -540,6 +569,125 @@ def test_the_notifiers_role_may_read_what_rings_mark_it_and_tell_and_nothing_els
         {"Action": ["xray:PutTraceSegments", "xray:PutTelemetryRecords"], "Resource": "*"},
     ]
     assert all(each["Effect"] == "Allow" for each in allowed)
+
+
+# ------------------------------------------------------------------------------------------------------- the watcher
+
+
+def test_a_schedule_begins_rounds_and_nothing_repeats_one():
+    schedule = properties("WatchSchedule")
+    assert schedule["ScheduleExpression"] == "rate(5 minutes)"
+    assert schedule["FlexibleTimeWindow"] == {"Mode": "OFF"} and "State" not in schedule
+    at_most_a_minute = {"MaximumRetryAttempts": 0, "MaximumEventAgeInSeconds": 60}
+    assert schedule["Target"] == {
+        "Arn": "<WatchFunction.Arn>",
+        "RoleArn": "<WatchScheduleRole.Arn>",
+        "RetryPolicy": at_most_a_minute,
+    }
+    (asynchronous,) = of_type("AWS::Lambda::EventInvokeConfig").values()
+    assert at_most_a_minute.items() <= asynchronous.items() and asynchronous["FunctionName"] == "<WatchFunction>"
+    assert statements("WatchScheduleRole") == [
+        {
+            "Sid": "BeginRounds",
+            "Effect": "Allow",
+            "Action": "lambda:InvokeFunction",
+            "Resource": "<WatchFunction.Arn>",
+        }
+    ]
+    (trust,) = properties("WatchScheduleRole")["AssumeRolePolicyDocument"]["Statement"]
+    assert trust == {
+        "Effect": "Allow",
+        "Principal": {"Service": "scheduler.amazonaws.com"},
+        "Action": "sts:AssumeRole",
+        "Condition": {"StringEquals": {"aws:SourceAccount": "111122223333"}},
+    }
+
+
+@pytest.mark.parametrize("minutes", source()["Parameters"]["WatchMinutes"]["AllowedValues"])
+def test_a_period_of_the_alarms_is_as_long_as_a_round(minutes):
+    rate = properties("WatchSchedule", WatchMinutes=minutes)["ScheduleExpression"]
+    # EventBridge wants a singular for 1.
+    assert rate == ("rate(1 minute)" if minutes == 1 else f"rate({minutes} minutes)")
+    declared = alarms(WatchMinutes=minutes, **LISTS)
+    for name in ("alerts-missing", "alerts-unpublished", "nobody-listens", "watch-problems", "watch-silent"):
+        stats = [part["MetricStat"] for part in declared[name].get("Metrics", []) if "MetricStat" in part]
+        assert {each["Period"] for each in stats or [declared[name]]} == {minutes * 60}, name
+    assert declared["watch-silent"]["EvaluationPeriods"] * minutes == max(30, 3 * minutes)
+    # CloudWatch looks at a day at most.
+    assert all(each["EvaluationPeriods"] * each.get("Period", 60) <= 24 * 3600 for each in declared.values())
+
+
+def test_the_watcher_has_room_for_the_largest_answer_whatever_the_others_have():
+    function = properties("WatchFunction", MemorySize=128)
+    assert function["MemorySize"] == 512 and function["Timeout"] == 60
+    metadata = source()["Resources"]["WatchFunction"]["Metadata"]
+    assert metadata["BuildProperties"] == {"Binary": "tracebit-lake-watch"}
+    logging = function["LoggingConfig"]
+    assert (logging["ApplicationLogLevel"], logging["LogGroup"]) == ("INFO", "<WatchLogs>")
+
+
+WATCHED = ["tracebit_alert", "classification_failures"]
+
+
+def test_the_watchers_role_may_look_and_send_and_nothing_else():
+    lake = "arn:aws:s3:::my-lake/logs/"
+    allowed = statements("WatchRole", ExistingBucket="my-lake", LakePrefix="logs/")
+    assert [without("Effect", without("Sid", each)) for each in allowed] == [
+        {
+            "Action": "s3:ListBucket",
+            "Resource": "arn:aws:s3:::my-lake",
+            "Condition": {"StringLike": {"s3:prefix": [f"logs/{name}/*" for name in [*WATCHED, "notified"]]}}
+            | OWN_ACCOUNT,
+        },
+        {"Action": "s3:GetObject", "Resource": [f"{lake}{table}/*" for table in WATCHED], "Condition": OWN_ACCOUNT},
+        {"Action": "sqs:SendMessage", "Resource": "<NotifyQueue.Arn>"},
+        {"Action": "sns:GetTopicAttributes", "Resource": ["<AlertTopic>", "<AlarmTopic>"]},
+        {"Action": ["logs:CreateLogStream", "logs:PutLogEvents"], "Resource": "<WatchLogs.Arn>"},
+        {"Action": ["xray:PutTraceSegments", "xray:PutTelemetryRecords"], "Resource": "*"},
+    ]
+    assert all(each["Effect"] == "Allow" for each in allowed)
+
+
+def test_a_watcher_of_tracebits_list_may_also_add_what_is_missing_and_read_its_token():
+    before = {each["Sid"]: each for each in statements("WatchRole")}
+    allowed = {each["Sid"]: each for each in statements("WatchRole", **LISTS)}
+    assert allowed.pop("AddToLake") == {
+        "Sid": "AddToLake",
+        "Effect": "Allow",
+        "Action": "s3:PutObject",
+        "Resource": [f"arn:aws:s3:::<LakeBucket>/{table}/*" for table in WATCHED],
+        "Condition": {"Null": {"s3:if-none-match": "false"}} | OWN_ACCOUNT,
+    }
+    assert without("Sid", allowed.pop("ReadApiToken")) == {
+        "Effect": "Allow",
+        "Action": "secretsmanager:GetSecretValue",
+        "Resource": "<ApiTokenSecret>",
+    }
+    assert allowed == before
+
+
+def test_url_and_token_are_both_set_or_neither():
+    named = ("TRACEBIT_API_URL", "TRACEBIT_API_TOKEN_ARN")
+    variables = lambda **parameters: properties("WatchFunction", **parameters)["Environment"]["Variables"]
+    assert [variables()[name] for name in named] == ["", ""]
+    assert [variables(**LISTS)[name] for name in named] == ["https://acme.tracebit.com", "<ApiTokenSecret>"]
+    assert "ApiTokenSecret" not in stack()["Resources"] and "ApiTokenCommand" not in stack()["Outputs"]
+
+
+def test_the_token_is_in_no_parameter_and_the_command_keeps_it_out_of_the_history():
+    made = stack(**LISTS)
+    secret = made["Resources"]["ApiTokenSecret"]["Properties"]
+    # A bearer token has no space, so the function sends this text to nobody.
+    assert " " in secret["SecretString"] and "ApiTokenCommand" in secret["SecretString"]
+    assert "KmsKeyId" not in secret
+    assert properties("ApiTokenSecret", SecretKmsKeyArn=KEY, **LISTS)["KmsKeyId"] == KEY
+    command = made["Outputs"]["ApiTokenCommand"]["Value"]
+    assert command.startswith("aws secretsmanager put-secret-value ") and "--secret-id <ApiTokenSecret> " in command
+    assert command.endswith("--secret-string file:///dev/stdin")
+    assert not [name for name in source()["Parameters"] if "Token" in name]
+
+
+# ------------------------------------------------------------------------------------------------ topics and channels
 
 
 def test_messages_about_alerts_are_encrypted_and_sent_over_tls_alone():
@@ -607,8 +755,8 @@ def test_a_deployment_fails_if_the_bus_does_not_exist():
 
 
 def test_no_role_or_policy_reaches_a_bucket_of_another_account():
-    for name in ("WebhookRole", "DrainRole", "NotifyRole"):
-        policies = properties(name)["Policies"]
+    for name in ("WebhookRole", "DrainRole", "NotifyRole", "WatchRole"):
+        policies = properties(name, **LISTS)["Policies"]
         found = [each for policy in policies for each in policy["PolicyDocument"]["Statement"]]
         assert_own_account_alone(found, name)
     assert_own_account_alone(properties("AnalystPolicy")["PolicyDocument"]["Statement"], "AnalystPolicy")
@@ -889,20 +1037,20 @@ def alarms(**parameters):
 
 def test_every_alarm_tells_the_topic_and_is_explained():
     operate = (ROOT / "docs/operate.md").read_text()
-    for name, alarm in alarms().items():
+    for name, alarm in alarms(**LISTS).items():
         assert alarm["AlarmActions"] == ["<AlarmTopic>"], name
         assert alarm["AlarmDescription"], name
         assert f"### {name}\n" in operate, name
-    assert set(re.findall(r"^### ([a-z-]+)$", operate, re.M)) == alarms().keys()
+    assert set(re.findall(r"^### ([a-z-]+)$", operate, re.M)) == alarms(**LISTS).keys()
 
 
 def test_metrics_are_of_this_stack_alone():
-    for name, alarm in alarms().items():
+    for name, alarm in alarms(**LISTS).items():
         parts = [part["MetricStat"]["Metric"] for part in alarm.get("Metrics", []) if "MetricStat" in part] or [alarm]
         for metric in parts:
             dimensions = {each["Name"]: each["Value"] for each in metric["Dimensions"]}
             assert dimensions if metric["Namespace"].startswith("AWS/") else dimensions["Stack"] == "lake", name
-    for function in ("WebhookFunction", "DrainFunction", "NotifyFunction"):
+    for function in ("WebhookFunction", "DrainFunction", "NotifyFunction", "WatchFunction"):
         assert properties(function)["Environment"]["Variables"]["STACK_NAME"] == "lake"
 
 
@@ -941,7 +1089,12 @@ def test_the_address_is_the_first_parameter_asked_for():
 
 @pytest.mark.parametrize(
     ("parameters", "metrics"),
-    [({}, METRICS), ({"HealthCheckSilenceHours": 0}, METRICS), (HTTP_API, METRICS | {"ApiThrottled": None})],
+    [
+        ({}, METRICS),
+        ({"HealthCheckSilenceHours": 0}, METRICS),
+        (LISTS, METRICS),
+        (HTTP_API, METRICS | {"ApiThrottled": None}),
+    ],
 )
 def test_the_dashboard_shows_every_alarm_and_every_metric(parameters, metrics):
     body = properties("Dashboard", **parameters)["DashboardBody"]
@@ -956,7 +1109,9 @@ def test_the_dashboard_shows_every_alarm_and_every_metric(parameters, metrics):
     searches = re.findall(r"\{TracebitLake,Stack,(\w+)\} MetricName=\\?\"(\w+)\\?\" Stack=\\?\"lake\\?\"", body)
     shown |= {metric: dimension for dimension, metric in searches}
     assert shown == metrics
+    hint = "" if parameters == LISTS else " (Set TracebitApiUrl to compare the lake with the alerts that Tracebit lists.)"
     assert [widget["properties"]["markdown"] for widget in widgets if widget["type"] == "text"] == [
+        f"## Is there an alert that nobody knows of?{hint}",
         "## Is it alive?",
         "## Was anybody told? (This stack subscribes nobody: set AlarmEmail, or subscribe somebody to AlertTopic and"
         " AlarmTopic.)",
@@ -964,6 +1119,21 @@ def test_the_dashboard_shows_every_alarm_and_every_metric(parameters, metrics):
         "## What went wrong?",
         "## How fast?",
     ]
+
+
+def test_the_first_row_of_the_dashboard_is_the_chain_in_numbers():
+    widgets = json.loads(properties("Dashboard", WatchMinutes=10)["DashboardBody"])["widgets"]
+    row = sorted((each for each in widgets if each["y"] == 1), key=lambda each: each["x"])
+    assert [[line[1] for line in each["properties"]["metrics"]] for each in row] == [
+        ["AlertsListed", "AlertsMissing"],
+        ["LogsStored", "LogsRecovered"],
+        ["AlertsUnpublished"],
+        ["AlertSubscribers", "AlarmSubscribers"],
+    ]
+    assert {each["properties"]["view"] for each in row} == {"singleValue"}
+    # What a round counts is shown as the last round counted it, what is stored over the time that the dashboard shows.
+    assert [each["properties"]["period"] for each in row] == [600, 300, 600, 600]
+    assert [each["properties"].get("setPeriodToTimeRange", False) for each in row] == [False, True, False, False]
 
 
 @pytest.mark.parametrize(
@@ -1037,11 +1207,19 @@ def test_outputs_that_other_stacks_need_are_exported():
 
 def test_outputs_lead_to_each_functions_log_and_to_each_queue():
     outputs = {name: output["Value"] for name, output in stack()["Outputs"].items()}
+    assert outputs["WatchCommand"] == (
+        "AWS_REGION=eu-west-1 tracebit-lake-tools watch --bucket <LakeBucket> --prefix '' --alert-topic <AlertTopic>"
+        " --alarm-topic <AlarmTopic> --queue <NotifyQueue> --severity Medium"
+    )
+    command = stack(SourceId="lake-1", **LISTS)["Outputs"]["WatchCommand"]["Value"]
+    more = " --source-id lake-1 --api-url https://acme.tracebit.com --token-secret <ApiTokenSecret>"
+    assert command == outputs["WatchCommand"] + more
     tail = "aws logs tail {} --region eu-west-1 --follow"
     assert {name: value for name, value in outputs.items() if name.endswith("LogCommand")} == {
         "LogCommand": tail.format("<WebhookLogs>"),
         "DrainLogCommand": tail.format("<DrainLogs>"),
         "NotifyLogCommand": tail.format("<NotifyLogs>"),
+        "WatchLogCommand": tail.format("<WatchLogs>"),
     }
     for queue in of_type("AWS::SQS::Queue"):
         assert outputs[queue] == f"<{queue}>"
@@ -1051,8 +1229,9 @@ def test_the_runbook_names_outputs_that_exist():
     page = (ROOT / "docs/operate.md").read_text()
     words = r"`((?:\w+Command|\w+Console|(?:Spill|Notify)(?:Queue|DeadLetters)|WebhookUrl|WhoIsTold|\w+Topic))`"
     named = set(re.findall(words, page))
-    assert named >= {"SecretCommand", "DrainLogCommand", "NotifyLogCommand", "SpillDeadLetters", "NotifyDeadLetters"}
-    assert named <= stack(**HTTP_API)["Outputs"].keys()
+    assert named >= {"SecretCommand", "DrainLogCommand", "NotifyLogCommand", "WatchLogCommand", "ApiTokenCommand"}
+    assert named >= {"SpillDeadLetters", "NotifyDeadLetters"}
+    assert named <= stack(**HTTP_API, **LISTS)["Outputs"].keys()
     assert "/aws/lambda/" not in page
 
 
@@ -1066,7 +1245,7 @@ def test_the_runbook_names_outputs_that_exist():
 def test_links_and_names_are_those_of_the_partition(partition, region, host):
     place = {"AWS::Partition": partition, "AWS::Region": region, "AWS::URLSuffix": f"{partition}.example"}
     keys = dict.fromkeys(KEYS, KEY.replace(":aws:", f":{partition}:"))
-    there = stack(place, **HTTP_API, **keys, ExistingBucket="my-lake")
+    there = stack(place, **HTTP_API, **keys, **LISTS, ExistingBucket="my-lake")
     outputs = {name: output["Value"] for name, output in there["Outputs"].items()}
     for name, value in outputs.items():
         if name.endswith("Console"):
