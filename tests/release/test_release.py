@@ -103,7 +103,7 @@ def test_checksums_cover_every_other_file(files):
 
 def test_each_function_is_a_zip_for_its_architecture(files):
     for architecture in architectures(files):
-        for binary in ["tracebit-lake", "tracebit-lake-drain", "tracebit-lake-notify"]:
+        for binary in ["tracebit-lake", "tracebit-lake-drain", "tracebit-lake-notify", "tracebit-lake-watch"]:
             with zipfile.ZipFile(io.BytesIO(files[f"functions/{architecture}/{binary}.zip"])) as function:
                 assert function.namelist() == ["bootstrap"]
                 assert function.getinfo("bootstrap").external_attr >> 16 & 0o777 == 0o755

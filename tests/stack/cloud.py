@@ -10,7 +10,9 @@ import copy
 import dataclasses
 import hashlib
 import hmac
+import datetime
 import http.client
+import http.server
 import io
 import json
 import os
@@ -21,6 +23,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.parse
 import uuid
@@ -85,7 +88,8 @@ def for_ministack(template):
             resource["Properties"] |= {"Namespace": "None", "MetricName": "None", "Statistic": "Sum", "Period": 300}
         resources[name] = resource
     # `!Ref` of a secret is its ARN in AWS, and its name in MiniStack. Its attribute `Id` is the ARN in both.
-    return with_references({**template, "Resources": resources}, {"SharedSecret": "SharedSecret.Id"})
+    secrets = {name: f"{name}.Id" for name in ("SharedSecret", "ApiTokenSecret")}
+    return with_references({**template, "Resources": resources}, secrets)
 
 
 def with_references(node, names):
@@ -187,6 +191,69 @@ def emulator(command, folder, port, settings):
         process.wait()
 
 
+# ------------------------------------------------------------------------------------------------------ Tracebit's API
+
+
+class TracebitApi:
+    """Tracebit's API on loopback, as far as docs/contract.md describes it: a list of alerts, each with one log."""
+
+    TOKEN = "token-of-the-stack"
+
+    def __init__(self, port):
+        self.url, self.alerts = f"http://{HOST}:{port}", []
+
+    def add(self):
+        """Lists a new alert that began two hours ago. Returns its log as Tracebit would deliver it."""
+        began = datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(hours=2)
+        self.alerts.append({**new_alert(), "timestamp": began.strftime("%Y-%m-%dT%H:%M:%SZ")})
+        return self.alerts[-1]
+
+    def answer(self, path):
+        if path == "/api/v1/alerts?order=desc":
+            shared = ("provider", "severity", "tracebit_portal_url")
+            return {
+                "alerts": [
+                    {
+                        "id": each["alert_id"],
+                        "start_time": each["timestamp"],
+                        "title": each["message"],
+                        **{name: each[name] for name in shared},
+                    }
+                    for each in self.alerts
+                ]
+            }
+        absent = ("discriminator", "provider", "message", "tracebit_portal_url")
+        logs = [
+            {name: value for name, value in each.items() if name not in absent}
+            for each in self.alerts
+            if path == f"/api/v1/alerts/{each['alert_id']}/logs"
+        ]
+        return {"logs": logs, "next_page": None} if logs else None
+
+
+@contextlib.contextmanager
+def tracebit_api():
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            found = api.answer(self.path)
+            is_known = self.headers["authorization"] == f"Bearer {api.TOKEN}"
+            status = 401 if not is_known else 404 if found is None else 200
+            body = json.dumps(found).encode() if status == 200 else b"no"
+            self.send_response(status)
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.ThreadingHTTPServer((HOST, 0), Handler) as server:
+        api = TracebitApi(server.server_port)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield api
+        server.shutdown()
+
+
 # ------------------------------------------------------------------------------------------------------------- stacks
 
 
@@ -196,7 +263,7 @@ def function_zips(folder):
     There are two versions of each, which hold the same program under another checksum.
     """
     zips = {}
-    for binary in ["tracebit-lake", "tracebit-lake-drain", "tracebit-lake-notify"]:
+    for binary in ["tracebit-lake", "tracebit-lake-drain", "tracebit-lake-notify", "tracebit-lake-watch"]:
         bootstrap = ROOT / "target" / "debug" / binary
         if shutil.which("strip"):
             subprocess.run(["strip", "-o", folder / binary, bootstrap], check=True)
@@ -371,6 +438,25 @@ class Stack:
         keys = [each["Key"] for page in pages.paginate(Bucket=self.bucket()) for each in page.get("Contents", [])]
         body = lambda key: s3.get_object(Bucket=self.bucket(), Key=key)["Body"].read()
         return {key: body(key) for key in keys if "notified/" not in key}
+
+    def compare_with(self, api):
+        """Gives the watcher this API and its token. No parameter takes an address without TLS."""
+        functions, name = self.cloud.client("lambda"), self.physical_ids()["WatchFunction"]
+        variables = functions.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
+        self.cloud.client("secretsmanager").put_secret_value(
+            SecretId=variables["TRACEBIT_API_TOKEN_ARN"], SecretString=f"{api.TOKEN}\n"
+        )
+        variables |= {"TRACEBIT_API_URL": api.url}
+        functions.update_function_configuration(FunctionName=name, Environment={"Variables": variables})
+        functions.get_waiter("function_updated_v2").wait(FunctionName=name)
+
+    def watch(self):
+        """The answer of one round of the watcher."""
+        functions, name = self.cloud.client("lambda"), self.physical_ids()["WatchFunction"]
+        answer = functions.invoke(FunctionName=name)
+        payload = answer["Payload"].read()
+        assert "FunctionError" not in answer, payload
+        return json.loads(payload)
 
     def queue(self, logical_id):
         return Queue(self.cloud.client("sqs"), self.physical_ids()[logical_id])

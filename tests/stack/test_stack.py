@@ -8,7 +8,7 @@ import uuid
 import pytest
 import yaml
 from botocore.exceptions import ClientError
-from cloud import ALERT, PACKAGES, QUEUED, ROOT, STORED, new_alert, wait_for
+from cloud import ALERT, PACKAGES, QUEUED, ROOT, STORED, new_alert, tracebit_api, wait_for
 
 # The ways into the function, each with the parameters that open it.
 FRONT_DOORS = [
@@ -105,6 +105,58 @@ def test_an_alert_reaches_people_and_machines(stack):
     assert people.waiting() == 0
 
 
+# --------------------------------------------------------------------------------------------------------- the watcher
+
+# The parameter takes no address without TLS, so `compare_with` puts another in its place.
+LISTS = {"TracebitApiUrl": "https://tracebit.invalid"}
+# What a round says of a lake without a fault, apart from Tracebit's list.
+WHOLE = {"unpublished": 0, "alert_subscribers": 1, "alarm_subscribers": 0, "problems": []}
+
+
+def test_a_round_counts_what_is_published_and_who_listens(stack):
+    people = stack.listen(stack.outputs["AlertTopic"])
+    assert stack.deliver(new_alert()) == STORED
+    people.next()
+    assert stack.watch() == {"listed": None, "missing": None, "stored": None, **WHOLE}
+    assert people.waiting() == 0
+
+
+def test_an_alert_that_was_not_delivered_is_fetched_and_reaches_people(cloud):
+    stack = deployed(cloud, **LISTS)
+    people = stack.listen(stack.outputs["AlertTopic"])
+    with tracebit_api() as api:
+        stack.compare_with(api)
+        assert stack.deliver(api.add()) == STORED
+        people.next()
+        assert stack.watch() == {"listed": 1, "missing": 0, "stored": 0, **WHOLE}
+        alert = api.add()
+        assert stack.watch() == {"listed": 2, "missing": 1, "stored": 1, **WHOLE}
+        assert json.loads(people.next()["Message"])["metadata"]["threadId"] == alert["alert_id"]
+        assert stack.watch() == {"listed": 2, "missing": 0, "stored": 0, **WHOLE}
+    records = [json.loads(record) for record in stack.records().values()]
+    [record] = [record for record in records if record["alert_id"] == alert["alert_id"]]
+    assert (record["p_source_label"], record["message"]) == ("tracebit-api", alert["message"])
+    assert people.waiting() == 0
+
+
+def test_without_a_token_a_round_says_so_and_looks_at_the_rest(cloud):
+    stack = deployed(cloud, **LISTS)
+    stack.listen(stack.outputs["AlertTopic"])
+    answer = stack.watch()
+    [problem] = answer.pop("problems")
+    assert problem.startswith("listed: ") and "not a token" in problem
+    assert {**answer, "problems": []} == {"listed": None, "missing": None, "stored": None, **WHOLE}
+
+
+def test_the_schedule_begins_a_round(cloud):
+    stack = deployed(cloud, WatchMinutes="1", **LISTS)
+    with tracebit_api() as api:
+        stack.compare_with(api)
+        alert = api.add()
+        [record] = wait_for(stack.records, "the schedule").values()
+    assert json.loads(record)["alert_id"] == alert["alert_id"]
+
+
 # -------------------------------------------------------------------------------------------------------- the operator
 
 
@@ -160,7 +212,8 @@ def test_an_update_replaces_nothing(stack):
     stack.update(version=2, MemorySize="256", NotifySeverity="High", AlarmEmail="security@example.com")
     assert stack.status == "UPDATE_COMPLETE", stack.events("UPDATE_FAILED")
     assert {name: stack.physical_ids()[name] for name in ids} == ids
-    assert {**stack.outputs, "WhoIsTold": outputs["WhoIsTold"]} == outputs
+    assert stack.outputs["WatchCommand"] == outputs["WatchCommand"].replace("Medium", "High")
+    assert {**stack.outputs, **{name: outputs[name] for name in ("WhoIsTold", "WatchCommand")}} == outputs
     assert function()["MemorySize"] == 256
     assert function()["CodeSha256"] != code
     assert stack.deliver(alert) == DUPLICATE
@@ -177,11 +230,12 @@ def test_the_records_outlive_the_stack_and_a_new_stack_takes_them_over(stack, cl
     # Nothing answers, and nothing but the records and the queues is left.
     assert door.post(b"{}", {})[0] in (403, 404)
     exists = lambda service, call, **request: call_succeeds(getattr(cloud.client(service), call), **request)
-    for name in ["WebhookFunction", "DrainFunction", "NotifyFunction"]:
+    for name in ["WebhookFunction", "DrainFunction", "NotifyFunction", "WatchFunction"]:
         assert not exists("lambda", "get_function", FunctionName=ids[name]), name
-    for name in ["WebhookRole", "DrainRole", "NotifyRole"]:
+    for name in ["WebhookRole", "DrainRole", "NotifyRole", "WatchRole", "WatchScheduleRole"]:
         assert not exists("iam", "get_role", RoleName=ids[name]), name
     assert not exists("sns", "get_topic_attributes", TopicArn=ids["AlertTopic"])
+    assert not exists("scheduler", "get_schedule", Name=ids["WatchSchedule"])
     for name in ["SpillQueue", "SpillDeadLetters"]:
         assert exists("sqs", "get_queue_attributes", QueueUrl=ids[name]), name
     successor = deployed(cloud, ExistingBucket=bucket)

@@ -49,3 +49,12 @@ def test_a_command_names_an_operation_and_its_options(service, operation, option
 
 def test_the_commands_of_both_kinds_are_found():
     assert {each.values[1] for each in COMMANDS} >= {"get-secret-value", "put-secret-value", "tail"}
+
+
+def test_the_command_for_a_round_has_options_that_the_tool_takes():
+    code = "".join((ROOT / f"tools/src/{file}.rs").read_text() for file in ("watch", "options"))
+    known = {name.replace("_", "-") for name in re.findall(r"#\[arg\(long[^\]]*\)\]\n    (\w+): ", code)}
+    command = stack(SourceId="one", TracebitApiUrl="https://acme.tracebit.com")["Outputs"]["WatchCommand"]["Value"]
+    assert command.split()[1:3] == ["tracebit-lake-tools", "watch"]
+    used = set(re.findall(r" --([a-z-]+) ", command))
+    assert len(used) == 9 and used <= known
