@@ -35,14 +35,17 @@ def for_localemu(template):
     """The template without what LocalEmu 1.3.2 cannot create. Its policies stay as they are.
 
     It knows no Athena, Glue or dashboard in CloudFormation, and takes the `${!day}` of the tables for a reference. The
-    analysts' policy names the workgroup and the database by what `!Ref` gives for them, which are their names.
+    analysts' policy names the workgroup and the database by what `!Ref` gives for them, which are their names. It looks
+    up a number in a mapping and finds no key, where AWS makes text of each parameter.
     """
     missing = ("AWS::Athena::", "AWS::Glue::", "AWS::CloudWatch::Dashboard")
     resources = template["Resources"]
     kept = {name: resource for name, resource in resources.items() if not resource["Type"].startswith(missing)}
     outputs = {name: output for name, output in template["Outputs"].items() if name != "DashboardConsole"}
     names = {"WorkGroup": "AWS::StackName", "Database": "DatabaseName"}
-    return with_references({**template, "Resources": kept, "Outputs": outputs}, names)
+    minutes = {**template["Parameters"]["WatchMinutes"], "Type": "String", "Default": "5", "AllowedValues": ["5"]}
+    parameters = {**template["Parameters"], "WatchMinutes": minutes}
+    return with_references({**template, "Parameters": parameters, "Resources": kept, "Outputs": outputs}, names)
 
 
 class TlsDoor(Door):

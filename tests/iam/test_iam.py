@@ -10,7 +10,7 @@ import uuid
 
 import pytest
 from botocore.exceptions import ClientError
-from cloud import QUEUED, STORED, Queue, new_alert, wait_for
+from cloud import QUEUED, STORED, Queue, new_alert, tracebit_api, wait_for
 
 PREFIX = "security/tracebit/"
 # What AWS and LocalEmu call a refusal.
@@ -21,12 +21,14 @@ ROLES = {
     "webhook": ("WebhookRole", "webhook", "WebhookFunction"),
     "drain": ("DrainRole", "drain", "DrainFunction"),
     "notify": ("NotifyRole", "notify", "NotifyFunction"),
+    "watch": ("WatchRole", "watch", "WatchFunction"),
 }
 
 
 @pytest.fixture(scope="session")
 def stack(account):
-    stack = account.deploy(LakePrefix=PREFIX)
+    # The watcher has all its rights if it compares the lake with Tracebit's list. Nobody has this address.
+    stack = account.deploy(LakePrefix=PREFIX, TracebitApiUrl="https://tracebit.invalid")
     assert stack.status == "CREATE_COMPLETE", stack.events("CREATE_FAILED")
     return stack
 
@@ -86,6 +88,21 @@ def test_a_delivery_waits_in_the_queue_until_the_bucket_takes_it(account, stack)
     wait_for(lambda: has_record_of(stack, alert), "the drain")
     wait_for(lambda: queue.waiting() == 0, "the message to leave the queue")
     assert stack.queue("SpillDeadLetters").waiting() == 0
+
+
+def test_an_alert_that_was_not_delivered_is_fetched_and_reaches_people(stack):
+    people = stack.listen(stack.outputs["AlertTopic"])
+    with tracebit_api() as api:
+        stack.compare_with(api)
+        alert = api.add()
+        found = stack.watch()
+        assert (found["listed"], found["missing"], found["stored"]) == (1, 1, 1)
+        # LocalEmu answers zero, however many there are.
+        assert (found["alert_subscribers"], found["alarm_subscribers"], found["problems"]) == (0, 0, [])
+        thread = lambda: json.loads(people.next()["Message"])["metadata"]["threadId"]
+        wait_for(lambda: thread() == alert["alert_id"], "the message")
+        assert has_record_of(stack, alert)
+        assert stack.watch()["missing"] == 0
 
 
 # ------------------------------------------------------------------------- each statement is what the work depends on
@@ -217,12 +234,39 @@ def test_the_notifier_marks_nothing_without_its_statement(account, stack):
         assert stack.deliver(alert) == STORED
         message, before = policy.message_about(alert, lambda message: record_of(stack, message)), markers()
         with policy.without("MarkAsNotified"):
-            # The alert has rung, and would ring again.
+            # The alert was published, and would be again.
             assert policy.takes(message)
             assert markers() == before
         policy.start_anew()
         assert policy.takes(message)
         assert markers() == before + 1
+
+
+@pytest.mark.parametrize(
+    ("sid", "problem"),
+    [
+        ("FindRecordsAndMarkers", "published: ListObjectsV2"),
+        ("ReadRecords", "could not be looked for in the lake: GetObject"),
+        ("AddToLake", "is not in the lake whole: PutObject"),
+        ("CountSubscriptions", "heard: subscriptions for alerts: GetTopicAttributes"),
+        ("ReadApiToken", "listed: GetSecretValue"),
+    ],
+)
+def test_the_watcher_needs_each_statement(account, stack, sid, problem):
+    policy = Policy(account, stack, "watch")
+    with tracebit_api() as api:
+        stack.compare_with(api)
+        # A record beside the alert, which must be read to know that it is another.
+        assert stack.deliver(api.add()) == STORED
+        alert = api.add()
+        with policy.without(sid):
+            found = stack.watch()
+            assert any(problem in each for each in found["problems"]), found
+            is_link_of_records = sid in ("FindRecordsAndMarkers", "ReadRecords", "AddToLake", "ReadApiToken")
+            assert has_record_of(stack, alert) != is_link_of_records
+        policy.start_anew()
+        assert stack.watch()["problems"] == []
+        assert has_record_of(stack, alert)
 
 
 # ---------------------------------------------------------------------------------------------------- who may do what
@@ -233,6 +277,7 @@ class Targets:
 
     def __init__(self, account, stack):
         self.ids, self.lake, self.secret = stack.physical_ids(), stack.bucket(), stack.secret_id
+        self.token = self.ids["ApiTokenSecret"]
         self.name, self.database = stack.name, stack.parameters["DatabaseName"]
         self.results = self.ids["ResultsBucket"]
         s3, sqs = account.client("s3"), account.client("sqs")
@@ -259,7 +304,7 @@ class Targets:
             athena.create_work_group(Name=workgroup)
 
     def log_group(self, role):
-        return self.ids[{"webhook": "WebhookLogs", "drain": "DrainLogs", "notify": "NotifyLogs"}[role]]
+        return self.ids[{"webhook": "WebhookLogs", "drain": "DrainLogs", "notify": "NotifyLogs", "watch": "WatchLogs"}[role]]
 
 
 def put(bucket, key):
@@ -297,6 +342,10 @@ def publish(topic):
     return lambda use, to: use("sns").publish(TopicArn=topic(to), Message="test")
 
 
+def count(topic):
+    return lambda use, to: use("sns").get_topic_attributes(TopicArn=topic(to))
+
+
 def put_event(bus):
     entry = {"Source": "test", "DetailType": "test", "Detail": "{}"}
     return lambda use, to: use("events").put_events(Entries=[{**entry, "EventBusName": bus(to)}])
@@ -319,13 +368,16 @@ lake, results, another_bucket = lambda to: to.lake, lambda to: to.results, lambd
 spill, spill_dead = lambda to: to.ids["SpillQueue"], lambda to: to.ids["SpillDeadLetters"]
 notify, notify_dead = lambda to: to.ids["NotifyQueue"], lambda to: to.ids["NotifyDeadLetters"]
 other_queue = lambda to: to.other_queue
-WRITERS, FUNCTIONS, ANALYST = {"webhook", "drain"}, {"webhook", "drain", "notify"}, {"analyst"}
+notify_topic, alarm_topic = lambda to: to.ids["AlertTopic"], lambda to: to.ids["AlarmTopic"]
+WRITERS, READERS, ANALYST = {"webhook", "drain"}, {"notify", "watch", "analyst"}, {"analyst"}
 NOBODY = set()
 
 # Every call that is tried, and who may make it.
 CALLS = {
     # The lake.
-    "add a record": (put(lake, lambda to: to.alert), WRITERS),
+    "add an alert": (put(lake, lambda to: to.alert), WRITERS | {"watch"}),
+    "add a failure": (put(lake, lambda to: to.failure), WRITERS | {"watch"}),
+    "add a health check": (put(lake, lambda to: to.health_check), WRITERS),
     "add a marker": (put(lake, lambda to: to.marker), {"notify"}),
     "add an object outside the prefix": (put(lake, lambda to: to.outside), NOBODY),
     "add an object to another bucket": (put(another_bucket, lambda to: to.alert), NOBODY),
@@ -333,15 +385,17 @@ CALLS = {
     "overwrite a marker": (lambda use, to: use("s3").put_object(Bucket=to.lake, Key=to.marker, Body=b"{}"), NOBODY),
     "delete a record": (lambda use, to: use("s3").delete_object(Bucket=to.lake, Key=to.alert), NOBODY),
     "delete a marker": (lambda use, to: use("s3").delete_object(Bucket=to.lake, Key=to.marker), NOBODY),
-    "read an alert": (get(lake, lambda to: to.alert), {"notify", "analyst"}),
-    "read a failure": (get(lake, lambda to: to.failure), {"notify", "analyst"}),
+    "read an alert": (get(lake, lambda to: to.alert), READERS),
+    "read a failure": (get(lake, lambda to: to.failure), READERS),
     "read a marker": (get(lake, lambda to: to.marker), NOBODY),
     "read a health check": (get(lake, lambda to: to.health_check), ANALYST),
     "read an object outside the prefix": (get(lake, lambda to: to.outside), NOBODY),
     "read another bucket": (get(another_bucket, lambda to: to.alert), NOBODY),
     "list the lake": (list_keys(lake, PREFIX), NOBODY),
-    "list the markers": (list_keys(lake, f"{PREFIX}notified/"), {"notify"}),
-    "list the alerts": (list_keys(lake, f"{PREFIX}tracebit_alert/"), ANALYST),
+    "list the markers": (list_keys(lake, f"{PREFIX}notified/"), {"notify", "watch"}),
+    "list the alerts": (list_keys(lake, f"{PREFIX}tracebit_alert/"), {"watch", "analyst"}),
+    "list the failures": (list_keys(lake, f"{PREFIX}classification_failures/"), {"watch", "analyst"}),
+    "list the health checks": (list_keys(lake, f"{PREFIX}tracebit_healthcheck/"), ANALYST),
     "list outside the prefix": (list_keys(lake, "security/other/"), NOBODY),
     "list the whole bucket": (lambda use, to: use("s3").list_objects_v2(Bucket=to.lake), NOBODY),
     "list the versions": (lambda use, to: use("s3").list_object_versions(Bucket=to.lake, Prefix=PREFIX), NOBODY),
@@ -365,7 +419,12 @@ CALLS = {
     ),
     "locate the results": (lambda use, to: use("s3").get_bucket_location(Bucket=to.results), ANALYST),
     "delete a result": (lambda use, to: use("s3").delete_object(Bucket=to.results, Key="one.csv"), NOBODY),
-    # The secret.
+    # The secrets.
+    "read the API's token": (lambda use, to: use("secretsmanager").get_secret_value(SecretId=to.token), {"watch"}),
+    "change the API's token": (
+        lambda use, to: use("secretsmanager").put_secret_value(SecretId=to.token, SecretString="x"),
+        NOBODY,
+    ),
     "read the secret": (lambda use, to: use("secretsmanager").get_secret_value(SecretId=to.secret), WRITERS),
     "read another secret": (lambda use, to: use("secretsmanager").get_secret_value(SecretId=to.other_secret), NOBODY),
     "change the secret": (
@@ -382,7 +441,7 @@ CALLS = {
     "purge the spill queue": (lambda use, to: use("sqs").purge_queue(QueueUrl=spill(to)), NOBODY),
     "send to the drain's dead letters": (send(spill_dead), NOBODY),
     "receive from the drain's dead letters": (receive(spill_dead), NOBODY),
-    "send to the notifier's queue": (send(notify), NOBODY),
+    "send to the notifier's queue": (send(notify), {"watch"}),
     "receive from the notifier's queue": (receive(notify), {"notify"}),
     "delete from the notifier's queue": (delete(notify), {"notify"}),
     "look at the notifier's queue": (attributes(notify), {"notify"}),
@@ -392,7 +451,15 @@ CALLS = {
     "receive from another queue": (receive(other_queue), NOBODY),
     "list the queues": (lambda use, to: use("sqs").list_queues(), NOBODY),
     # The topics and the buses.
-    "publish an alert": (publish(lambda to: to.ids["AlertTopic"]), {"notify"}),
+    "publish an alert": (publish(notify_topic), {"notify"}),
+    "publish an alarm": (publish(alarm_topic), NOBODY),
+    "count who gets alerts": (count(notify_topic), {"watch"}),
+    "count who gets alarms": (count(alarm_topic), {"watch"}),
+    "count who gets another topic": (count(lambda to: to.other_topic), NOBODY),
+    "list who gets alerts": (
+        lambda use, to: use("sns").list_subscriptions_by_topic(TopicArn=to.ids["AlertTopic"]),
+        NOBODY,
+    ),
     "publish to another topic": (publish(lambda to: to.other_topic), NOBODY),
     "subscribe to the alerts": (
         lambda use, to: use("sns").subscribe(
@@ -414,10 +481,10 @@ CALLS = {
         lambda use, to: use("logs").get_log_events(logGroupName=to.log_group("webhook"), logStreamName="none"),
         NOBODY,
     ),
-    "send a trace": (lambda use, to: use("xray").put_trace_segments(TraceSegmentDocuments=["{}"]), FUNCTIONS),
+    "send a trace": (lambda use, to: use("xray").put_trace_segments(TraceSegmentDocuments=["{}"]), set(ROLES)),
     "send telemetry": (
         lambda use, to: use("xray").put_telemetry_records(TelemetryRecords=[{"Timestamp": 0}]),
-        FUNCTIONS,
+        set(ROLES),
     ),
     # Athena and Glue.
     "list the workgroups": (lambda use, to: use("athena").list_work_groups(), ANALYST),
@@ -461,6 +528,11 @@ CALLS = {
     ),
     # The functions and the roles themselves.
     "invoke the drain": (lambda use, to: use("lambda").invoke(FunctionName=to.ids["DrainFunction"]), NOBODY),
+    "invoke the watcher": (
+        lambda use, to: use("lambda").invoke(FunctionName=to.ids["WatchFunction"], InvocationType="Event"),
+        {"schedule"},
+    ),
+    "stop the schedule": (lambda use, to: use("scheduler").delete_schedule(Name=to.ids["WatchSchedule"]), NOBODY),
     "change the function": (
         lambda use, to: use("lambda").update_function_configuration(FunctionName=to.ids["WebhookFunction"], Timeout=1),
         NOBODY,
@@ -485,10 +557,11 @@ def targets(account, stack):
 def callers(account, stack):
     ids = stack.physical_ids()
     roles = {name: account.role(ids[role]) for name, (role, *_) in ROLES.items()}
-    return {**roles, "analyst": account.user("analyst", ids["AnalystPolicy"])}
+    schedule, analyst = account.role(ids["WatchScheduleRole"]), account.user("analyst", ids["AnalystPolicy"])
+    return {**roles, "schedule": schedule, "analyst": analyst}
 
 
-@pytest.mark.parametrize("caller", [*ROLES, "analyst"])
+@pytest.mark.parametrize("caller", [*ROLES, "schedule", "analyst"])
 @pytest.mark.parametrize("call", CALLS)
 def test_nobody_may_do_more_or_less_than_this(callers, targets, caller, call):
     make, allowed = CALLS[call]
@@ -498,11 +571,14 @@ def test_nobody_may_do_more_or_less_than_this(callers, targets, caller, call):
 @pytest.mark.parametrize(
     ("caller", "call"),
     [
-        ("webhook", "add a record"),
+        ("webhook", "add an alert"),
         ("webhook", "send to the spill queue"),
         ("drain", "receive from the spill queue"),
         ("notify", "receive from the notifier's queue"),
         ("notify", "publish an alert"),
+        ("watch", "add an alert"),
+        ("watch", "read an alert"),
+        ("watch", "send to the notifier's queue"),
         ("analyst", "read an alert"),
         ("analyst", "read a result"),
     ],
