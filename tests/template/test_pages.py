@@ -58,7 +58,7 @@ def test_the_costs_of_the_watcher_follow_from_the_rounds_and_add_up(column, para
     looked_at = sum(len([part for part in each.get("Metrics", [each]) if "Expression" not in part]) for each in declared)
     memory = properties("WatchFunction")["MemorySize"] / 1024
     expected = [
-        3 * rounds * 5e-6,
+        15 * rounds * 5e-6,
         rounds * memory * 0.0000166667,
         rounds * 5e-6,
         rounds * 2e-6 * 0.5,
