@@ -1127,7 +1127,7 @@ def test_the_first_row_of_the_dashboard_is_the_chain_in_numbers():
     assert [[line[1] for line in each["properties"]["metrics"]] for each in row] == [
         ["AlertsListed", "AlertsMissing"],
         ["LogsStored", "LogsRecovered"],
-        ["AlertsUnpublished"],
+        ["AlertsUnpublished", "WatchProblems"],
         ["AlertSubscribers", "AlarmSubscribers"],
     ]
     assert {each["properties"]["view"] for each in row} == {"singleValue"}
