@@ -20,7 +20,7 @@ def goes_on(alarm, data, until=3 * DAY, **parameters):
     """The minutes at which the alarm goes on, from `data` as {(metric, *dimensions): {minute: value}}."""
     declared = alarms(**parameters)[alarm]
     on = [in_alarm(declared, data, minute) for minute in range(until)]
-    return [minute for minute in range(1, until) if on[minute] and not on[minute - 1]]
+    return [minute for minute in range(until) if on[minute] and not (minute and on[minute - 1])]
 
 
 def every(minutes, value, start=0, end=3 * DAY):
@@ -170,6 +170,15 @@ def test_a_round_that_comes_a_minute_early_or_late_does_not_set_it_off_again(min
     assert goes_on("alerts-unpublished", {("AlertsUnpublished",): found}, until, WatchMinutes=minutes) == [20]
 
 
+@pytest.mark.parametrize("minutes", [each for each in MINUTES if each > 1])
+def test_of_two_rounds_in_a_period_one_that_found_something_and_one_without_problems_count(minutes):
+    both = rounds(minutes, [1] * 30) | rounds(minutes, [0] * 30, start=1)
+    on = lambda alarm, metric: goes_on(alarm, {metric: both}, 30 * minutes, WatchMinutes=minutes, **LISTS)
+    assert on("alerts-unpublished", ("AlertsUnpublished",)) == on("alerts-missing", ("AlertsMissing",)) == [0]
+    assert on("nobody-listens", ("AlarmSubscribers",)) == [1]
+    assert on("watch-problems", ROUND) == []
+
+
 def test_alerts_are_missing_only_where_tracebits_list_is_known():
     assert "alerts-missing" in alarms(**LISTS)
     assert "alerts-missing" not in alarms()
@@ -187,7 +196,7 @@ def test_a_topic_without_a_subscriber_sets_it_off_at_once(topic, minutes):
     # One topic alone could be looked at.
     assert on({(topic,): left[topic,]}) == [10 * minutes]
     # Nobody could look. watch-problems says that.
-    assert on({}) == []
+    assert on({}) == [] and alarms()["nobody-listens"]["TreatMissingData"] == "notBreaching"
 
 
 @pytest.mark.parametrize("minutes", MINUTES)
@@ -218,6 +227,8 @@ def test_two_rounds_that_fail_are_not_silence():
 def test_a_new_stack_has_no_round_and_the_first_one_ends_the_silence():
     declared = alarms()["watch-silent"]
     assert in_alarm(declared, {}, 0)
+    # AWS does not say whether FILL fills a metric that never had a datum.
+    assert declared["TreatMissingData"] == "breaching"
     assert not in_alarm(declared, {ROUND: {4: 0}}, 4)
     # Chat is connected by the deployment, so it gets the first message and must get the second.
     assert declared["OKActions"] == ["<AlarmTopic>"]
