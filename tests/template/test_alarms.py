@@ -68,6 +68,13 @@ def test_a_datum_that_is_three_minutes_late_sets_it_off(alarm, metric, enough, n
     assert in_alarm(declared, {metric: {300: enough}}, 303)
 
 
+def test_quiet_rules_that_cannot_be_used_set_it_off_for_an_hour():
+    quiet = {"QuietRules": "Yes"}
+    assert "quiet-rules" not in alarms()
+    assert goes_on("quiet-rules", {("VoidQuietRules",): {300: 1}}, 400, **quiet) == [300]
+    assert goes_on("quiet-rules", {("VoidQuietRules",): {300: 0}}, 400, **quiet) == []
+
+
 HTTP_API = [
     ("rejected-burst", ("Unauthorized",), 100, 99),
     ("throttles", ("ApiThrottled",), 1, 0),
@@ -237,5 +244,5 @@ def test_a_new_stack_has_no_round_and_the_first_one_ends_the_silence():
 def test_every_alarm_was_set_off_above():
     tested = {alarm for alarm, *_ in AT_ONCE}
     tested |= {"health-checks-silent", "spill-queue-age", "notify-queue-age"}
-    tested |= {"alerts-missing", "nobody-listens", "watch-problems", "watch-silent"}
-    assert tested == alarms(**LISTS).keys()
+    tested |= {"alerts-missing", "nobody-listens", "watch-problems", "watch-silent", "quiet-rules"}
+    assert tested == alarms(**LISTS, QuietRules="Yes").keys()

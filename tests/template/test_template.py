@@ -10,6 +10,8 @@ KEY = "arn:aws:kms:eu-west-1:111122223333:key/0d9c4a1e-0000-4000-8000-0000000000
 KEYS = ["KmsKeyArn", "SecretKmsKeyArn", "QueueKmsKeyArn", "TopicKmsKeyArn", "LogKmsKeyArn"]
 TABLES = ["tracebit_alert", "tracebit_healthcheck", "classification_failures"]
 LISTS = {"TracebitApiUrl": "https://acme.tracebit.com"}
+# What makes every alarm.
+ALL_ALARMS = LISTS | {"QuietRules": "Yes"}
 OWN_ACCOUNT = {"StringEquals": {"aws:ResourceAccount": "111122223333"}}
 TLS_ONLY = {"Bool": {"aws:SecureTransport": "false"}}
 PRIVATE = dict.fromkeys(["BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPublicBuckets"], True)
@@ -1037,21 +1039,41 @@ def alarms(**parameters):
 
 def test_every_alarm_tells_the_topic_and_is_explained():
     operate = (ROOT / "docs/operate.md").read_text()
-    for name, alarm in alarms(**LISTS).items():
+    for name, alarm in alarms(**ALL_ALARMS).items():
         assert alarm["AlarmActions"] == ["<AlarmTopic>"], name
         assert alarm["AlarmDescription"], name
         assert f"### {name}\n" in operate, name
-    assert set(re.findall(r"^### ([a-z-]+)$", operate, re.M)) == alarms(**LISTS).keys()
+    assert set(re.findall(r"^### ([a-z-]+)$", operate, re.M)) == alarms(**ALL_ALARMS).keys()
 
 
 def test_metrics_are_of_this_stack_alone():
-    for name, alarm in alarms(**LISTS).items():
+    for name, alarm in alarms(**ALL_ALARMS).items():
         parts = [part["MetricStat"]["Metric"] for part in alarm.get("Metrics", []) if "MetricStat" in part] or [alarm]
         for metric in parts:
             dimensions = {each["Name"]: each["Value"] for each in metric["Dimensions"]}
             assert dimensions if metric["Namespace"].startswith("AWS/") else dimensions["Stack"] == "lake", name
     for function in ("WebhookFunction", "DrainFunction", "NotifyFunction", "WatchFunction"):
         assert properties(function)["Environment"]["Variables"]["STACK_NAME"] == "lake"
+
+
+def test_people_hear_of_changed_quiet_rules():
+    rule = properties("QuietRulesChangedRule", QuietRules="Yes", LakePrefix="logs/")
+    assert rule["EventPattern"]["detail"] == {
+        "bucket": {"name": ["<LakeBucket>"]}, "object": {"key": ["logs/config/quiet.json"]}
+    }
+    assert [target["Arn"] for target in rule["Targets"]] == ["<AlarmTopic>"]
+    assert "QuietRulesChangedRule" not in of_type("AWS::Events::Rule")
+
+
+def test_quiet_rules_are_read_only_if_they_count():
+    key = "arn:aws:s3:::{}/config/quiet.json"
+    for parameters, value in [({}, "No"), ({"QuietRules": "Yes"}, "Yes")]:
+        assert properties("NotifyFunction", **parameters)["Environment"]["Variables"]["QUIET_RULES"] == value
+        statements = properties("NotifyRole", **parameters)["Policies"][0]["PolicyDocument"]["Statement"]
+        readable = [each["Resource"] for each in statements if each["Sid"] == "ReadQuietRules"]
+        assert readable == ([key.format("<LakeBucket>")] if value == "Yes" else [])
+        # The alarm that knows no rules must not wake anybody whom a rule lets sleep.
+        assert properties("AlertAlarm", **parameters)["ActionsEnabled"] is (value == "No")
 
 
 def test_the_topics_mail_only_whom_they_were_told_to():
@@ -1093,6 +1115,7 @@ def test_the_address_is_the_first_parameter_asked_for():
         ({}, METRICS),
         ({"HealthCheckSilenceHours": 0}, METRICS),
         (LISTS, METRICS),
+        ({"QuietRules": "Yes"}, METRICS),
         (HTTP_API, METRICS | {"ApiThrottled": None}),
     ],
 )
