@@ -8,7 +8,10 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use serde_json::{Value, json};
 
-use crate::server::{Reply, Server, unique_id, whole};
+use crate::{
+    guard,
+    server::{Reply, Server, reply, unique_id, whole},
+};
 
 const URL_ID: &str = "abcdefghijklmnopqrstuvwxyz012345";
 
@@ -27,6 +30,9 @@ impl FunctionUrl {
                 let function = function.clone();
                 async move {
                     let request = whole(request).await?;
+                    if let Some(problem) = guard::refusal(&request, addr.ip()) {
+                        return Some(reply(403, "application/json", json!({"error": problem}).to_string()));
+                    }
                     let headers: Vec<_> = request
                         .headers()
                         .iter()

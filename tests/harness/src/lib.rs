@@ -14,6 +14,7 @@ pub mod eventbridge;
 mod fault;
 mod front;
 pub mod function_url;
+mod guard;
 mod json_service;
 pub mod runtime_api;
 pub mod s3;

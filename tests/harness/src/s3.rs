@@ -5,7 +5,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
     future::pending,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     ops::Deref,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
@@ -32,6 +32,7 @@ use tempfile::TempDir;
 use crate::{
     fault::{ErrorReplies, Fault, Faults},
     front::Front,
+    guard,
     server::{LOOPBACK, Reply, reply, unique_id, whole},
 };
 
@@ -78,6 +79,7 @@ impl S3 {
         let backend = Arc::new(Backend {
             service: service.build(),
             folder,
+            address: addr.ip(),
             turn: tokio::sync::Mutex::default(),
             seen: Mutex::default(),
             withheld: Mutex::default(),
@@ -177,6 +179,8 @@ impl Deref for S3 {
 struct Backend {
     service: S3Service,
     folder: PathBuf,
+    /// Where the server listens.
+    address: IpAddr,
     turn: tokio::sync::Mutex<()>,
     seen: Mutex<Seen>,
     /// A text whose keys are not stored.
@@ -194,6 +198,11 @@ impl Backend {
     async fn answer(self: Arc<Self>, faults: Arc<Faults>, request: Request<Incoming>) -> Option<Reply> {
         let method = request.method().to_string();
         self.seen(|seen| *seen.requests.entry(method).or_default() += 1);
+        if let Some(problem) = guard::refusal(&request, self.address) {
+            // An answer before the end of the request could be lost.
+            whole(request).await?;
+            return Some(error_with_message(403, "AccessDenied", problem));
+        }
         let object = object(request.uri());
         if [Method::GET, Method::HEAD].contains(request.method()) {
             self.withhold_from(object.as_ref().map_or("", |(_, key)| key)).await;
@@ -276,13 +285,17 @@ fn wrong_checksum() -> Reply {
     reply
 }
 
-fn error_reply(status: u16, code: &str) -> Reply {
+fn error_with_message(status: u16, code: &str, message: &str) -> Reply {
     let id = unique_id();
     let body = format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>{code}</Code>\
-         <Message>{code}, from the test harness</Message><RequestId>{id}</RequestId></Error>"
+         <Message>{message}</Message><RequestId>{id}</RequestId></Error>"
     );
-    let mut reply = reply(status, "application/xml", body);
+    reply(status, "application/xml", body)
+}
+
+fn error_reply(status: u16, code: &str) -> Reply {
+    let mut reply = error_with_message(status, code, &format!("{code}, from the test harness"));
     if reply.status().is_redirection() {
         reply.headers_mut().insert(LOCATION, HeaderValue::from_static("http://127.0.0.1:1/"));
     }
