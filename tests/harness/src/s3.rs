@@ -1,5 +1,5 @@
-//! S3: `s3s-fs` on a folder, which verifies signatures. Around it, this module records requests, injects faults and
-//! corrects what `s3s-fs` does unlike S3.
+//! S3: `s3s-fs` on a folder, which verifies signatures. Around it, this module records requests, injects faults,
+//! refuses what leads out of the buckets, and corrects what `s3s-fs` does unlike S3.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -21,14 +21,13 @@ use http::{
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use percent_encoding::percent_decode_str;
-use s3s::{
-    auth::SimpleAuth,
-    service::{S3Service, S3ServiceBuilder},
-};
+use s3s::service::{S3Service, S3ServiceBuilder};
 use s3s_fs::FileSystem;
 use serde_json::Value;
 use tempfile::TempDir;
 
+pub use self::rules::AccessKey;
+use self::rules::Rules;
 use crate::{
     fault::{ErrorReplies, Fault, Faults},
     front::Front,
@@ -36,7 +35,7 @@ use crate::{
     server::{LOOPBACK, Reply, reply, unique_id, whole},
 };
 
-/// The access key id that the server knows.
+/// The access key id that the server of the tests knows.
 pub const ACCESS_KEY: &str = "AKIAIOSFODNN7EXAMPLE";
 /// Its secret; a request signed with another one is rejected.
 pub const SECRET_KEY: &str = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
@@ -72,13 +71,22 @@ impl S3 {
 
     /// Starts on this folder, which is created if it does not exist; port 0 takes a free port.
     pub async fn on_folder(path: impl AsRef<Path>, addr: SocketAddr) -> Self {
+        let published = AccessKey { id: ACCESS_KEY.to_owned(), secret: SECRET_KEY.to_owned() };
+        Self::with_access_key(path, addr, published).await
+    }
+
+    /// The same with another access key.
+    pub async fn with_access_key(path: impl AsRef<Path>, addr: SocketAddr, access_key: AccessKey) -> Self {
         fs::create_dir_all(&path).expect("creating the folder");
         let folder = path.as_ref().canonicalize().expect("a folder");
         let mut service = S3ServiceBuilder::new(FileSystem::new(&folder).expect("a folder"));
-        service.set_auth(SimpleAuth::from_single(ACCESS_KEY, SECRET_KEY));
+        let rules = Rules::new(folder.clone(), access_key);
+        service.set_auth(rules.clone());
+        service.set_access(rules.clone());
         let backend = Arc::new(Backend {
             service: service.build(),
             folder,
+            rules,
             address: addr.ip(),
             turn: tokio::sync::Mutex::default(),
             seen: Mutex::default(),
@@ -89,6 +97,11 @@ impl S3 {
         Self { backend, front, _temporary: None }
     }
 
+    /// The access key that the server knows.
+    pub fn access_key(&self) -> &AccessKey {
+        self.backend.rules.access_key()
+    }
+
     /// The folder that holds the buckets.
     pub fn folder(&self) -> &Path {
         &self.backend.folder
@@ -97,6 +110,7 @@ impl S3 {
     /// Creates a bucket.
     pub fn create_bucket(&self, name: &str) {
         fs::create_dir_all(self.backend.folder.join(name)).expect("creating the bucket");
+        self.backend.rules.add_bucket(name);
     }
 
     /// Every object in the bucket, by key.
@@ -113,10 +127,11 @@ impl S3 {
         let mut folders = vec![bucket.clone()];
         while let Some(folder) = folders.pop() {
             for entry in fs::read_dir(folder).expect("reading a bucket's folder") {
-                let path = entry.expect("an entry").path();
-                if path.is_dir() {
+                let entry = entry.expect("an entry");
+                let (path, kind) = (entry.path(), entry.file_type().expect("a file type"));
+                if kind.is_dir() {
                     folders.push(path);
-                } else {
+                } else if kind.is_file() {
                     let key = path.strip_prefix(&bucket).expect("below its bucket");
                     keys.insert(key.to_str().expect("UTF-8").to_owned());
                 }
@@ -179,6 +194,7 @@ impl Deref for S3 {
 struct Backend {
     service: S3Service,
     folder: PathBuf,
+    rules: Rules,
     /// Where the server listens.
     address: IpAddr,
     turn: tokio::sync::Mutex<()>,
@@ -227,10 +243,6 @@ impl Backend {
 
     async fn put(&self, bucket: &str, key: &str, request: Request<Bytes>) -> Option<Reply> {
         self.withhold_from(key).await;
-        // s3s-fs would create the bucket.
-        if !self.folder.join(bucket).is_dir() {
-            return Some(error_reply(404, "NoSuchBucket"));
-        }
         // s3s-fs would write the object and then fail, because the name of its metadata file is too long.
         if metadata_file(bucket, key).len() > 255 {
             return Some(error_reply(400, "KeyTooLongError"));
@@ -308,5 +320,6 @@ fn error_reply(status: u16, code: &str) -> Reply {
     reply
 }
 
+mod rules;
 #[cfg(test)]
 mod tests;
