@@ -55,11 +55,11 @@ def start_local_s3(folder, port):
     lines = []
     for line in process.stdout:
         lines.append(line)
-        if line.startswith("S3 "):
+        if "AWS_SECRET_ACCESS_KEY" in line:
             break
-    access_key, secret_key, secret = re.search(
-        r"Secret\s+(\S+).*access key (\S+), secret key (\S+)\)", "".join(lines), re.DOTALL
-    ).group(2, 3, 1)
+    secret, access_key, secret_key = re.search(
+        r"Secret\s+(\S+).*AWS_ACCESS_KEY_ID=(\S+) AWS_SECRET_ACCESS_KEY=(\S+)", "".join(lines), re.DOTALL
+    ).groups()
     return process, {
         "LAKE_BUCKET": BUCKET,
         "TRACEBIT_SECRET": secret,

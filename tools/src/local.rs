@@ -7,8 +7,9 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use aws_sdk_s3::config::{Credentials, SharedCredentialsProvider};
+use data_encoding::{BASE32, BASE64URL};
 use serde_json::Value;
 use tracebit_lake::{
     aws::{self, Deadline},
@@ -20,7 +21,7 @@ use tracebit_lake::{
 };
 use tracebit_lake_harness::{
     DEVELOPMENT_SECRET,
-    s3::{ACCESS_KEY, S3, SECRET_KEY},
+    s3::{AccessKey, S3},
 };
 
 /// The bucket of a local lake.
@@ -32,13 +33,21 @@ pub(crate) const ANY_PORT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv
 /// How long the function may take for a delivery. A folder answers within milliseconds, so a fault shows soon.
 const DEADLINE: Duration = Duration::from_secs(10);
 
-/// Starts an S3 server on `folder`, with the bucket.
+/// Starts an S3 server on `folder`, with the bucket and a new access key.
 pub(crate) async fn s3(folder: &Path, address: SocketAddr) -> Result<S3> {
     check_address(address, "--s3")?;
     check_folder(folder)?;
-    let s3 = S3::on_folder(folder, address).await;
+    let s3 = S3::with_access_key(folder, address, new_access_key()?).await;
     s3.create_bucket(BUCKET);
     Ok(s3)
+}
+
+/// An access key that nobody else knows: everything on this machine can reach the server.
+fn new_access_key() -> Result<AccessKey> {
+    let mut random = [0; 40];
+    getrandom::fill(&mut random)?;
+    let (id, secret) = random.split_at(10);
+    Ok(AccessKey { id: format!("LOCAL{}", BASE32.encode(id)), secret: BASE64URL.encode(secret) })
 }
 
 /// The function, configured for this S3 server as its environment would configure it.
@@ -52,7 +61,8 @@ pub(crate) async fn app(s3: &S3) -> Result<App> {
             _ => None,
         })
     })?;
-    let credentials = Credentials::new(ACCESS_KEY, SECRET_KEY, None, None, "local");
+    let AccessKey { id, secret } = s3.access_key();
+    let credentials = Credentials::new(id, secret, None, None, "local");
     let sdk = aws::load_for(&endpoint, "us-east-1", SharedCredentialsProvider::new(credentials)).await;
     Ok(App::init(config, &sdk).await?)
 }
@@ -87,6 +97,7 @@ pub(crate) fn check_address(address: SocketAddr, option: &str) -> Result<()> {
 fn check_folder(folder: &Path) -> Result<()> {
     let bucket = folder.join(BUCKET);
     let advice = || format!("cannot write to {}; choose another folder with --folder", bucket.display());
+    ensure!(!bucket.is_symlink(), "{}: a symbolic link, which the S3 server does not follow", advice());
     fs::create_dir_all(&bucket).with_context(advice)?;
     for folder in [folder, &bucket] {
         tempfile::tempfile_in(folder).with_context(advice)?;

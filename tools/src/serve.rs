@@ -9,7 +9,7 @@ use tracebit_lake::{core::signature::Secret, ingest::App};
 use tracebit_lake_harness::{
     DEVELOPMENT_SECRET,
     function_url::FunctionUrl,
-    s3::{ACCESS_KEY, S3, SECRET_KEY},
+    s3::{AccessKey, S3},
 };
 
 use crate::{Tools, local, program, samples::project};
@@ -19,8 +19,9 @@ const SAMPLE: &str = "events/logs/alert-aws.json";
 /// Take deliveries on this machine and store them in a folder
 ///
 /// Starts a URL that takes deliveries as the deployed function does, and an S3 server on a folder. It needs no AWS
-/// account and no Docker. The secret and the keys are the published ones of the development mode, so both servers are
-/// meant for this machine alone.
+/// account and no Docker. Both servers are meant for this machine alone: the secret is the published one of `events/`,
+/// and nothing is encrypted. They refuse what a web page may have sent: any request with an Origin, or with the Host of
+/// another machine. The S3 server makes a new access key at each start. It has one bucket and follows no symbolic link.
 #[derive(Args)]
 pub(crate) struct Options {
     /// The folder that holds the lake
@@ -35,7 +36,7 @@ pub(crate) struct Options {
     /// --allow-network`.
     #[arg(long, default_value = "127.0.0.1:9000")]
     s3: SocketAddr,
-    /// Allow addresses that the network can reach, although everybody knows the keys and the secret
+    /// Allow addresses that the network can reach, although the secret is published and nothing is encrypted
     #[arg(long)]
     allow_network: bool,
 }
@@ -56,19 +57,19 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
     Ok(tokio::signal::ctrl_c().await?)
 }
 
-/// A published key protects nothing, so only the machine itself may reach it unless the user asks for more.
+/// Only the machine itself may reach these servers unless the user asks for more.
 fn check_network(option: &str, address: SocketAddr, allowed: bool) {
     if address.ip().is_loopback() {
         return;
     }
     if !allowed {
         let problem = format!(
-            "{option} {address} opens a server with published keys to the network; \
+            "{option} {address} opens a server to the network, but the secret is published and nothing is encrypted; \
              use 127.0.0.1, or add --allow-network if you trust everybody on the network"
         );
         Tools::command().error(ErrorKind::ValueValidation, problem).exit();
     }
-    eprintln!("warning: {option} {address} is open to the network, and everybody knows the keys and the secret");
+    eprintln!("warning: {option} {address} is open to the network; the secret is published and nothing is encrypted");
 }
 
 /// Prints what came of a delivery, and returns the response that AWS would send.
@@ -89,16 +90,23 @@ fn print_usage(s3: &S3, url: &str) -> Result<()> {
     println!("Deliveries   {url}");
     println!("Secret       {DEVELOPMENT_SECRET}");
     println!("Lake         {}", s3.folder().join(local::BUCKET).display());
-    println!(
-        "S3           {} (bucket {}, access key {ACCESS_KEY}, secret key {SECRET_KEY})",
-        s3.endpoint(),
-        local::BUCKET
-    );
+    println!("S3           {} (bucket {}, with a new access key at each start)", s3.endpoint(), local::BUCKET);
     println!("\nTry it from another terminal, in the project's folder:\n");
     println!("  curl -w '\\n' --data-binary @{SAMPLE} -H 'Content-Type: application/json' \\");
     println!("    -H 'X-Tracebit-Signature-256: {signature}' {url}\n");
     println!("Sign any other file:\n");
     println!("  TRACEBIT_SECRET={DEVELOPMENT_SECRET} {} sign FILE\n", program());
+    let AccessKey { id, secret } = s3.access_key();
+    println!("Read the lake through S3, with the AWS CLI, an SDK or the redrive:\n");
+    println!("  export AWS_ENDPOINT_URL_S3={} AWS_REGION=us-east-1", s3.endpoint());
+    println!("  export AWS_ACCESS_KEY_ID={id} AWS_SECRET_ACCESS_KEY={secret}\n");
+    println!("or in DuckDB:\n");
+    println!(
+        "  CREATE SECRET (TYPE s3, ENDPOINT '{}', USE_SSL false, URL_STYLE 'path',",
+        s3.endpoint().trim_start_matches("http://")
+    );
+    println!("    REGION 'us-east-1', KEY_ID '{id}', SECRET '{secret}');");
+    println!("  SET VARIABLE lake = 's3://{}/';\n", local::BUCKET);
     println!("Stop with Ctrl-C. Deliveries:");
     Ok(())
 }

@@ -54,8 +54,20 @@ fn a_folder_that_cannot_be_written_is_an_error_at_once() {
     }
 }
 
+#[cfg(unix)]
 #[test]
-fn a_server_with_published_keys_is_not_opened_to_the_network() {
+fn a_bucket_that_is_a_symbolic_link_is_an_error_at_once() {
+    let [folder, outside] = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    std::os::unix::fs::symlink(outside.path(), folder.path().join("tracebit-lake-local")).unwrap();
+    let output = run(&["demo", "--folder", folder.path().to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1));
+    let stderr = text(&output.stderr);
+    assert!(stderr.contains("choose another folder with --folder: a symbolic link"), "{stderr}");
+    assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_server_is_not_opened_to_the_network_unasked() {
     for option in ["--s3", "--listen"] {
         let output = run(&["serve", option, "0.0.0.0:0"]);
         assert_eq!(output.status.code(), Some(2));
