@@ -9,11 +9,11 @@ use comfy_table::{Table as TextTable, presets::ASCII_MARKDOWN};
 use indicatif::{ProgressBar, ProgressStyle};
 use tracebit_lake::{
     aws::{self, Deadline, s3::Bucket},
-    core::{lake::Prefix, schema::Schemas, severity::Severity},
+    core::{schema::Schemas, severity::Severity},
     watch::{Bounds, Lake, List, ListedAlert, Presence, Recovered, Recovery, Since, Tracebit},
 };
 
-use crate::options::{ApiOptions, has_endpoint, prefix, time};
+use crate::options::{ApiOptions, LakeOptions, has_endpoint, time};
 
 /// How long the list and a look through the lake may take, and how long one alert.
 const LIST_TIME: Duration = Duration::from_mins(5);
@@ -33,21 +33,14 @@ const YOUNGEST: TimeDelta = TimeDelta::hours(1);
 /// The exit code is 0 if nothing is left, and 1 if an alert could not be fetched or stored.
 #[derive(Args)]
 pub(crate) struct Options {
-    /// The lake's bucket
-    #[arg(long, env = "LAKE_BUCKET")]
-    bucket: String,
-    /// The lake's prefix, as in `LAKE_PREFIX`
-    #[arg(long, env = "LAKE_PREFIX", default_value = "", value_parser = prefix)]
-    prefix: Prefix,
+    #[command(flatten)]
+    lake: LakeOptions,
     /// Only alerts that began on this day (2026-11-01) or at this time (RFC 3339), or later
     #[arg(long, value_parser = time)]
     since: DateTime<Utc>,
     /// Say what would be stored, and store nothing
     #[arg(long)]
     dry_run: bool,
-    /// `p_source_id` of the records, as in `SOURCE_ID`
-    #[arg(long, env = "SOURCE_ID")]
-    source_id: Option<String>,
     #[command(flatten)]
     api: ApiOptions,
 }
@@ -62,8 +55,8 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
     };
     let (sdk, now) = (aws::load().await, Utc::now());
     let tracebit = Tracebit::new(&sdk, list);
-    let bucket = Bucket::new(&sdk, options.bucket.clone(), has_endpoint()).quiet();
-    let lake = Lake::new(bucket, options.prefix.clone(), Schemas::embedded()?, Severity::DEFAULT_THRESHOLD);
+    let bucket = Bucket::new(&sdk, options.lake.bucket.clone(), has_endpoint()).quiet();
+    let lake = Lake::new(bucket, options.lake.prefix.clone(), Schemas::embedded()?, Severity::DEFAULT_THRESHOLD);
     let deadline = Deadline::after(LIST_TIME);
     let token = tracebit.token(deadline).await.context("the token")?;
     let List { alerts, unreadable, is_cut } = tracebit.alerts(&token, deadline).await?;
@@ -79,13 +72,13 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
 
     let since = Since { day: (options.since - TimeDelta::days(2)).date_naive(), put: options.since };
     let view = lake.view(since, Bounds::NONE, deadline).await.with_context(|| {
-        format!("cannot list s3://{}; check --bucket, the region and the credentials", options.bucket)
+        format!("cannot list s3://{}; check --bucket, the region and the credentials", options.lake.bucket)
     })?;
     let alerts: Vec<_> = old.into_iter().filter(|alert| alert.start >= options.since).collect();
     let style = ProgressStyle::with_template("{bar:40} {pos} of {len} alerts, {eta} left")?;
     let bar = ProgressBar::new(alerts.len() as u64).with_style(style);
     let recovery =
-        Recovery { tracebit: &tracebit, token: &token, lake: &lake, source_id: options.source_id.as_deref() };
+        Recovery { tracebit: &tracebit, token: &token, lake: &lake, source_id: options.lake.source_id.as_deref() };
     let mut is_incomplete = unreadable > 0;
     for alert in &alerts {
         let deadline = Deadline::after(ALERT_TIME);

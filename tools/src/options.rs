@@ -11,6 +11,20 @@ use tracebit_lake::{
     watch::{ListConfig, api_url},
 };
 
+/// The lake.
+#[derive(Args)]
+pub(crate) struct LakeOptions {
+    /// The lake's bucket
+    #[arg(long, env = "LAKE_BUCKET")]
+    pub(crate) bucket: String,
+    /// The lake's prefix, as in `LAKE_PREFIX`
+    #[arg(long, env = "LAKE_PREFIX", default_value = "", value_parser = prefix)]
+    pub(crate) prefix: Prefix,
+    /// `p_source_id` of records from Tracebit's API, as in `SOURCE_ID`
+    #[arg(long, env = "SOURCE_ID")]
+    pub(crate) source_id: Option<String>,
+}
+
 /// Tracebit's API.
 #[derive(Args)]
 pub(crate) struct ApiOptions {

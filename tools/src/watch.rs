@@ -8,11 +8,11 @@ use clap::Args;
 use comfy_table::{Table as TextTable, presets::ASCII_MARKDOWN};
 use tracebit_lake::{
     aws::{self, Deadline},
-    core::{lake::Prefix, severity::Severity},
+    core::severity::Severity,
     watch::{Round, WatchConfig, Watcher},
 };
 
-use crate::options::{ApiOptions, has_endpoint, prefix};
+use crate::options::{ApiOptions, LakeOptions, has_endpoint};
 
 /// How long a round may take.
 const TIME: Duration = Duration::from_mins(5);
@@ -25,12 +25,8 @@ const TIME: Duration = Duration::from_mins(5);
 /// The exit code is 0 if nothing is missing, and 1 otherwise.
 #[derive(Args)]
 pub(crate) struct Options {
-    /// The lake's bucket
-    #[arg(long, env = "LAKE_BUCKET")]
-    bucket: String,
-    /// The lake's prefix, as in `LAKE_PREFIX`
-    #[arg(long, env = "LAKE_PREFIX", default_value = "", value_parser = prefix)]
-    prefix: Prefix,
+    #[command(flatten)]
+    lake: LakeOptions,
     /// The ARN of the topic for alerts
     #[arg(long, env = "ALERT_TOPIC_ARN")]
     alert_topic: String,
@@ -46,17 +42,14 @@ pub(crate) struct Options {
     /// How many days back alerts are compared
     #[arg(long, env = "WATCH_DAYS", default_value_t = 7, value_parser = clap::value_parser!(i64).range(1..=90))]
     days: i64,
-    /// `p_source_id` of recovered records, as in `SOURCE_ID`
-    #[arg(long, env = "SOURCE_ID")]
-    source_id: Option<String>,
     #[command(flatten)]
     api: ApiOptions,
 }
 
 pub(crate) async fn run(options: &Options) -> Result<()> {
     let config = WatchConfig {
-        bucket: options.bucket.clone(),
-        prefix: options.prefix.clone(),
+        bucket: options.lake.bucket.clone(),
+        prefix: options.lake.prefix.clone(),
         topic_arn: options.alert_topic.clone(),
         alarm_topic_arn: options.alarm_topic.clone().filter(|arn| !arn.is_empty()),
         queue_url: options.queue.clone(),
@@ -64,7 +57,7 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
         list: options.api.list()?,
         window: TimeDelta::days(options.days),
         grace: TimeDelta::hours(1),
-        source_id: options.source_id.clone(),
+        source_id: options.lake.source_id.clone(),
         stack: None,
         path_style: has_endpoint(),
     };

@@ -7,7 +7,7 @@ mod page;
 mod poison;
 mod quiet;
 mod schema;
-mod storm;
+pub(crate) mod storm;
 mod whole_way;
 
 use std::collections::BTreeMap;

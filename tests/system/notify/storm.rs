@@ -14,9 +14,9 @@ use super::{
 use crate::support::{ALERTS, BUCKET};
 
 /// The time of an invocation. A hang costs all of it.
-const DEADLINE: Duration = Duration::from_millis(1_500);
+pub(crate) const DEADLINE: Duration = Duration::from_millis(1_500);
 
-const FAULTS: [Fault; 8] = [
+pub(crate) const FAULTS: [Fault; 8] = [
     Fault::Status { status: 503, code: "ServiceUnavailable" },
     Fault::Status { status: 403, code: "AccessDenied" },
     Fault::ResetInRequest,

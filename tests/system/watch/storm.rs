@@ -8,31 +8,21 @@ use fastrand::Rng;
 use futures_util::future::join_all;
 use serde_json::Value;
 use tokio::time::sleep;
-use tracebit_lake_harness::{Fault, runtime_api::InvocationResult, sqs};
+use tracebit_lake_harness::{runtime_api::InvocationResult, sqs};
 
 use super::{
     HOURS, MINUTES,
     chain::{Chain, api_log, delivered_log, listed},
 };
 use crate::{
-    notify::bell::created,
+    notify::{
+        bell::created,
+        storm::{DEADLINE, FAULTS},
+    },
     support::{ALERTS, BUCKET},
 };
 
 const ALERT_COUNT: usize = 24;
-
-/// The time of an invocation. A hang costs all of it.
-const DEADLINE: Duration = Duration::from_millis(1_500);
-
-const FAULTS: [Fault; 7] = [
-    Fault::Status { status: 503, code: "ServiceUnavailable" },
-    Fault::Status { status: 403, code: "AccessDenied" },
-    Fault::ResetInRequest,
-    Fault::Reset,
-    Fault::Hang,
-    Fault::ResetInAnswer,
-    Fault::LoseAnswer,
-];
 
 #[tokio::test]
 async fn whatever_fails_each_listed_alert_is_stored_and_published() {
