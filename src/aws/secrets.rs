@@ -116,7 +116,7 @@ impl Secrets {
             Kind::Managed(managed) => managed,
         };
         let mut rotation = managed.rotation.lock().await;
-        match managed.fetch(&mut rotation, deadline).await {
+        match managed.fetch_at_start(&mut rotation, deadline).await {
             Ok(()) => {
                 warn_if_odd(rotation.secrets((managed.clock)()));
                 Ok(())
@@ -142,6 +142,7 @@ impl Secrets {
                 Version::Missing(problem) => Err(SecretError::Missing(problem)),
                 Version::Unusable(problem) => Err(SecretError::Unusable(problem)),
                 Version::Unavailable(problem) => Err(SecretError::Unavailable(problem)),
+                Version::Unread => Err(unavailable("was not sent")),
             },
         }
     }
@@ -242,6 +243,7 @@ impl Managed {
             if let Some(authorized) = check(&rotation) {
                 return Ok(authorized);
             }
+            rotation.begin_pause(now);
         }
         if rotation.is_in_doubt() {
             Err(unavailable("failed for one version").into())
@@ -267,9 +269,20 @@ impl Managed {
         let current = self.version("AWSCURRENT", deadline).await;
         let previous = match current {
             Version::Secret(_) | Version::Unusable(_) => self.version("AWSPREVIOUS", deadline).await,
-            Version::Missing(_) | Version::Unavailable(_) => Version::Missing(String::new()),
+            Version::Missing(_) | Version::Unavailable(_) | Version::Unread => Version::Missing(String::new()),
         };
         // The pause after a failure begins when the call ends.
+        rotation.update(current, previous, (self.clock)())
+    }
+
+    /// Reads the current version alone, because most deliveries are signed with it. The previous one is read when a
+    /// signature does not verify, or if the current one cannot be used.
+    async fn fetch_at_start(&self, rotation: &mut Rotation, deadline: Deadline) -> Result<(), SecretError> {
+        let current = self.version("AWSCURRENT", deadline).await;
+        let previous = match current {
+            Version::Unusable(_) => self.version("AWSPREVIOUS", deadline).await,
+            _ => Version::Unread,
+        };
         rotation.update(current, previous, (self.clock)())
     }
 

@@ -48,6 +48,8 @@ pub(crate) enum Version {
     Unusable(String),
     /// Secrets Manager could not be asked.
     Unavailable(String),
+    /// Nobody asked for it yet.
+    Unread,
 }
 
 /// The secrets that are known, and how well.
@@ -64,8 +66,10 @@ pub(crate) struct Rotation {
     kept_since: Option<SystemTime>,
     /// When the last fetch failed, if it did.
     failed: Option<SystemTime>,
-    /// Whether a version could not be read, so that a signature that does not verify may still be right.
+    /// Whether a version was not read, so that a signature that does not verify may still be right.
     is_in_doubt: bool,
+    /// Whether nobody asked for the previous version yet.
+    is_previous_unread: bool,
 }
 
 impl Rotation {
@@ -95,13 +99,22 @@ impl Rotation {
         self.is_stale(now) && !is_within(self.failed, now, pause)
     }
 
-    /// Whether to fetch the secrets again because a signature did not verify. If so, the pause begins.
+    /// Whether to fetch the secrets again because a signature did not verify. If so, the pause begins; but not if that
+    /// reads the previous version for the first time, because the signature may well be right then.
     pub(crate) fn begin_refetch(&mut self, now: SystemTime) -> bool {
+        if std::mem::take(&mut self.is_previous_unread) {
+            return true;
+        }
         let may_fetch = !is_within(self.mismatched, now, MISMATCH_PAUSE);
         if may_fetch {
-            self.mismatched = Some(now);
+            self.begin_pause(now);
         }
         may_fetch
+    }
+
+    /// Begins the pause after a signature that no version of the secret verifies.
+    pub(crate) fn begin_pause(&mut self, now: SystemTime) {
+        self.mismatched = Some(now);
     }
 
     /// Takes what Secrets Manager says about `AWSCURRENT` and `AWSPREVIOUS`.
@@ -111,8 +124,9 @@ impl Rotation {
     pub(crate) fn update(&mut self, current: Version, previous: Version, now: SystemTime) -> Result<(), SecretError> {
         // A delivery may be signed with a version that could not be read.
         self.is_in_doubt = matches!(current, Version::Unavailable(_) | Version::Unusable(_))
-            || matches!(previous, Version::Unavailable(_));
-        let previous_is_unread = matches!(previous, Version::Unavailable(_));
+            || matches!(previous, Version::Unavailable(_) | Version::Unread);
+        self.is_previous_unread = matches!(previous, Version::Unread);
+        let previous_is_unread = matches!(previous, Version::Unavailable(_) | Version::Unread);
         let (secrets, error) = match (current, previous) {
             (Version::Secret(current), Version::Secret(previous)) => (vec![current, previous], None),
             (Version::Secret(current), previous) => {
@@ -126,6 +140,7 @@ impl Rotation {
             (Version::Unusable(problem), _) => (vec![], Some(SecretError::Unusable(problem))),
             (Version::Missing(problem), _) => (vec![], Some(SecretError::Missing(problem))),
             (Version::Unavailable(problem), _) => (vec![], Some(SecretError::Unavailable(problem))),
+            (Version::Unread, _) => (vec![], Some(SecretError::Unavailable("was not asked for the secret".to_owned()))),
         };
         match error {
             Some(error) => {
@@ -155,7 +170,7 @@ impl Rotation {
 
 fn warn_about(stage: &str, version: &Version) {
     match version {
-        Version::Secret(_) | Version::Missing(_) => {}
+        Version::Secret(_) | Version::Missing(_) | Version::Unread => {}
         Version::Unusable(problem) => tracing::warn!("the {stage} version of the secret cannot be used: {problem}"),
         Version::Unavailable(problem) => {
             tracing::warn!("cannot fetch the {stage} version of the secret: {problem}");
@@ -181,6 +196,7 @@ mod tests {
             "missing" => Version::Missing(String::new()),
             "unusable" => Version::Unusable(String::new()),
             "down" => Version::Unavailable(String::new()),
+            "unread" => Version::Unread,
             name => Version::Secret(secret(name)),
         }
     }
@@ -262,6 +278,16 @@ mod tests {
     }
 
     #[test]
+    fn the_first_read_of_the_previous_version_begins_no_pause() {
+        let mut rotation = rotation("b", "unread");
+        assert!(rotation.is_in_doubt());
+        assert_eq!([rotation.begin_refetch(start()), rotation.begin_refetch(start())], [true, true]);
+        assert!(!rotation.begin_refetch(start()), "the second one did");
+        rotation.update(version("b"), version("a"), start()).unwrap();
+        assert_eq!((rotation.secrets(start()).len(), rotation.is_in_doubt()), (2, false));
+    }
+
+    #[test]
     fn known_secrets_survive_what_cannot_be_read() {
         let later = start() + Duration::from_mins(20);
         for (current, previous, known, is_in_doubt) in [
@@ -271,6 +297,7 @@ mod tests {
             ("missing", "missing", &[], false),
             ("b", "down", &["b", "a"], true),
             ("c", "down", &["c", "b", "a"], true),
+            ("c", "unread", &["c", "b", "a"], true),
             ("c", "b", &["c", "b"], false),
             ("c", "unusable", &["c"], false),
             ("unusable", "b", &["b"], true),
