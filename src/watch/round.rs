@@ -242,7 +242,7 @@ impl Watcher {
         } else {
             round.missing = Some(missing.len());
         }
-        let incomplete = std::mem::take(&mut *get(&self.incomplete));
+        let incomplete = get(&self.incomplete).clone();
         let is_missing = |alert: &ListedAlert| missing.iter().any(|missing| missing.id == alert.id);
         let again: Vec<_> =
             alerts.iter().filter(|alert| incomplete.contains(&alert.id) && !is_missing(alert)).collect();
@@ -260,6 +260,7 @@ impl Watcher {
                 }
                 None => {
                     self.lake.recovered(id);
+                    get(&self.incomplete).remove(id);
                     tracing::error!(
                         "alert {id:?}, which began at {start}, was not in the lake, so its {logs} logs were fetched and \
                          stored; Tracebit's delivery failed: look at the integration in its console, and at the alarms \

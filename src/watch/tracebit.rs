@@ -28,6 +28,9 @@ const LIST_LOGS: &str = "Tracebit's list of an alert's logs";
 /// How many alerts the API lists at most.
 pub(super) const MAX_LISTED: usize = 1000;
 
+/// The longest id of an alert, in bytes. Tracebit's are UUIDs, and nothing longer gets into a log line.
+const MAX_ID: usize = 200;
+
 /// How many pages of one alert's logs are read. An alert of more logs is in the lake by then.
 const MAX_PAGES: usize = 1000;
 
@@ -169,7 +172,7 @@ impl Tracebit {
 
 impl ListedAlert {
     fn read(text: &str) -> Option<Self> {
-        let entry: Entry = serde_json::from_str(text).ok()?;
+        let entry: Entry = serde_json::from_str(text).ok().filter(|entry: &Entry| entry.id.len() <= MAX_ID)?;
         let shared = Shared {
             provider: entry.provider.map(Redacted),
             title: entry.title.map(Redacted),

@@ -160,11 +160,12 @@ async fn a_thousand_alerts_that_cover_the_days_are_no_problem() {
 async fn an_entry_that_is_no_alert_hides_no_other() {
     let chain = Chain::start().await;
     chain.api.add(listed("alert-1", HOURS), vec![api_log("log-1", "alert-1", HOURS)]);
-    for odd in [json!({"id": 7}), json!("alert"), json!({"id": "a", "start_time": "soon"})] {
+    let long = listed(&"x".repeat(201), HOURS);
+    for odd in [json!({"id": 7}), json!("alert"), json!({"id": "a", "start_time": "soon"}), long] {
         chain.api.add(odd, vec![]);
     }
     let (answer, problems) = problems_of_list(&chain).await;
-    assert!(problems.contains("3 entries of the list are not alerts that can be read"), "{problems}");
+    assert!(problems.contains("4 entries of the list are not alerts that can be read"), "{problems}");
     assert_eq!([&answer["listed"], &answer["missing"], &answer["stored"]], [1, 1, 1], "{answer}");
 }
 
