@@ -37,7 +37,7 @@ fn at_discriminator(violation: Violation) -> Violation {
 /// A [`Violation`] if `text` is not a JSON object with a string there.
 pub(super) fn find(text: &[u8]) -> Result<String, Violation> {
     let mut jiter = Jiter::new(text);
-    match enter_discriminator(&mut jiter)? {
+    match enter_discriminator(&mut jiter).map_err(|error| error.violation(&jiter))? {
         Some(Peek::String) => {
             let value = jiter.known_str().map(str::to_owned);
             value.map_err(|error| at_discriminator(Violation::syntax(&error, &jiter)))
@@ -55,27 +55,52 @@ pub fn probe(text: &[u8]) -> (bool, usize) {
     (is_log, jiter.current_index())
 }
 
+/// Why a text has no discriminator. It becomes a violation, with a text, only where one is shown: a payload can have
+/// millions of these.
+enum NoDiscriminator {
+    Syntax(JiterError),
+    /// The text is a value of this kind, and not an object.
+    NotAnObject(Peek),
+    Missing,
+    /// The member that must hold the discriminator is a value of this kind, and not an object.
+    HolderNotAnObject(Peek),
+}
+
+impl From<JiterError> for NoDiscriminator {
+    fn from(error: JiterError) -> Self {
+        Self::Syntax(error)
+    }
+}
+
+impl NoDiscriminator {
+    fn violation(&self, jiter: &Jiter<'_>) -> Violation {
+        let [object, _] = DISCRIMINATOR;
+        match self {
+            Self::Syntax(error) => Violation::syntax(error, jiter),
+            Self::NotAnObject(peek) => Violation::expected("one JSON object", kind_of(*peek)),
+            Self::Missing => Violation::missing().within(object),
+            Self::HolderNotAnObject(peek) => Violation::expected("object", kind_of(*peek)).within(object),
+        }
+    }
+}
+
 /// Reads up to the value of the discriminator, if there is one.
-fn enter_discriminator(jiter: &mut Jiter<'_>) -> Result<Option<Peek>, Violation> {
+fn enter_discriminator(jiter: &mut Jiter<'_>) -> Result<Option<Peek>, NoDiscriminator> {
     let [object, member] = DISCRIMINATOR;
-    match enter(jiter, object)? {
-        Some(Peek::Object) => enter(jiter, member),
-        None | Some(Peek::Null) => Err(Violation::missing().within(object)),
-        Some(other) => Err(Violation::expected("object", kind_of(other)).within(object)),
+    let peek = jiter.peek()?;
+    if peek != Peek::Object {
+        // Text that is not JSON at all gets the parser's message.
+        jiter.known_skip(peek)?;
+        return Err(NoDiscriminator::NotAnObject(peek));
+    }
+    match skip_to(jiter, object)? {
+        Some(Peek::Object) => Ok(skip_to(jiter, member)?),
+        None | Some(Peek::Null) => Err(NoDiscriminator::Missing),
+        Some(other) => Err(NoDiscriminator::HolderNotAnObject(other)),
     }
 }
 
 /// Enters the object that comes next and reads up to the value of its member `name`, if it has one.
-fn enter(jiter: &mut Jiter<'_>, name: &str) -> Result<Option<Peek>, Violation> {
-    let peek = jiter.peek().map_err(|error| Violation::syntax(&error, jiter))?;
-    if peek != Peek::Object {
-        // Text that is not JSON at all gets the parser's message.
-        jiter.known_skip(peek).map_err(|error| Violation::syntax(&error, jiter))?;
-        return Err(Violation::expected("one JSON object", kind_of(peek)));
-    }
-    skip_to(jiter, name).map_err(|error| Violation::syntax(&error, jiter))
-}
-
 fn skip_to(jiter: &mut Jiter<'_>, name: &str) -> Result<Option<Peek>, JiterError> {
     let mut is_found = jiter.known_object()?.map(|key| key == name);
     while let Some(is_it) = is_found {

@@ -33,6 +33,10 @@ pub enum Indicator {
     TraceId,
 }
 
+/// The longest text that can be a host name, in bytes: 253 characters (RFC 1035, 2.3.4) of four bytes. A longer one is
+/// not read as a host, because IDNA takes twenty times as long as the rest of a log.
+const MAX_HOST_BYTES: usize = 253 * 4;
+
 type Values = BTreeSet<String>;
 
 /// The indicators of one log, as the `p_any_*` members of its record.
@@ -87,11 +91,14 @@ impl Indicators {
                     insert(&mut self.ip_addresses, &address.to_string());
                 }
             }
-            Indicator::Domain => match Host::parse(text) {
-                Ok(Host::Domain(name)) => insert(&mut self.domain_names, &name),
-                // Panther takes any text here.
-                _ => insert(&mut self.domain_names, text),
-            },
+            Indicator::Domain
+                if text.len() <= MAX_HOST_BYTES
+                    && let Ok(Host::Domain(name)) = Host::parse(text) =>
+            {
+                insert(&mut self.domain_names, &name);
+            }
+            // Panther takes any text here.
+            Indicator::Domain => insert(&mut self.domain_names, text),
             Indicator::Url => self.add_url(text),
             Indicator::AwsAccountId if is_account_id(text) => insert(&mut self.aws_account_ids, text),
             Indicator::AwsArn => self.add_arn(text),
@@ -104,6 +111,11 @@ impl Indicators {
     }
 
     fn add_url(&mut self, text: &str) {
+        // The scheme and what follows it, which has the host and perhaps a user.
+        let mut parts = text.split(['/', '\\', '?', '#']).filter(|part| !part.is_empty()).take(2);
+        if parts.any(|part| part.len() > 2 * MAX_HOST_BYTES) {
+            return;
+        }
         let Ok(url) = Url::parse(text) else { return };
         let Some(host) = url.host_str() else { return };
         // Of a scheme that it does not know, the URL has the host as it was written.
@@ -209,6 +221,18 @@ mod tests {
         assert_eq!(taken(Url, &["tracebit://203.0.113.9/x", "http://203.0.113.9"]), address);
         assert_eq!(taken(Url, &["x://[2001:DB8::1]/"]), json!({"p_any_ip_addresses": ["2001:db8::1"]}));
         assert_eq!(taken(Domain, &["not a host"]), json!({"p_any_domain_names": ["not a host"]}));
+    }
+
+    #[test]
+    fn a_text_too_long_for_a_host_is_not_read_as_one() {
+        let long = "\u{130}.".repeat(1_000);
+        assert_eq!(taken(Domain, &[&long]), json!({"p_any_domain_names": [long]}));
+        assert_eq!(
+            taken(Url, &[&format!("https://{long}/"), &format!("https:{long}"), &format!("x://{long}")]),
+            json!({})
+        );
+        let url = format!("https://user:pw@acme.okta.com/{long}?{long}#{long}");
+        assert_eq!(taken(Url, &[&url]), json!({"p_any_domain_names": ["acme.okta.com"]}));
     }
 
     #[test]

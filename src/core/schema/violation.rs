@@ -1,6 +1,6 @@
 //! What is wrong with a log, and where.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use jiter::{Jiter, JiterError, JiterErrorType, JsonErrorType, Peek};
 
@@ -14,11 +14,11 @@ const MAX_QUOTED_CHARS: usize = 64;
 #[derive(Clone, PartialEq, Eq)]
 pub struct Violation {
     path: String,
-    problem: String,
+    problem: Cow<'static, str>,
 }
 
 impl Violation {
-    pub(super) fn new(problem: impl Into<String>) -> Self {
+    pub(super) fn new(problem: impl Into<Cow<'static, str>>) -> Self {
         Self { path: String::new(), problem: problem.into() }
     }
 
@@ -50,7 +50,8 @@ impl Violation {
     /// The violation as seen from the object that holds it as member `name`.
     pub(super) fn within(mut self, name: &str) -> Self {
         let dot = if self.path.is_empty() || self.path.starts_with('[') { "" } else { "." };
-        self.path = format!("{name}{dot}{}", self.path);
+        // A payload can have millions of violations.
+        self.path = [name, dot, &self.path].concat();
         self
     }
 
