@@ -68,6 +68,12 @@ impl Deadline {
         Self::after((self.left() / 2).min(MAX_SECRET_WAIT))
     }
 
+    /// The share of reading a payload: half of what is left. So what cannot be interrupted, such as the end of a large
+    /// object, leaves time to store the delivery as it was sent.
+    pub(crate) fn for_reading(self) -> Self {
+        self.share_of(2)
+    }
+
     /// The share of S3 if the spill queue can step in: two thirds of what is left.
     pub(crate) fn for_store_before_queue(self) -> Self {
         Self::after((self.left() * 2 / 3).min(MAX_STORE_WAIT))

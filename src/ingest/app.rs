@@ -1,12 +1,12 @@
 //! The application: built once at INIT, it turns each delivery into an [`Ingested`]. It knows nothing of HTTP or SQS.
 
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use aws_config::SdkConfig;
 use futures_util::StreamExt as _;
 
 use super::{
-    outcome::{Ingested, Outcome, PayloadReport},
+    outcome::{Ingested, NotStored, Outcome, PayloadReport},
     store::store,
 };
 use crate::{
@@ -28,6 +28,12 @@ use crate::{
         signature::{Signature, Verified},
     },
 };
+
+/// How long a payload that becomes a classification failure, because it takes too long to read, was read at least. With
+/// less time than this, even a good one may not be read, and the next attempt may have more.
+const FAIR_READING_TIME: Duration = Duration::from_secs(2);
+
+const TOO_LONG_TO_READ: &str = "payload: takes longer to read than the function may (MemorySize)";
 
 /// Everything that serves all deliveries.
 #[derive(Debug)]
@@ -126,10 +132,10 @@ impl App {
         let (payload, stored) = self.store_delivery(authorized, delivery, queue.is_some(), deadline).await;
         let outcome = match (stored, queue) {
             (Ok(()), _) => Outcome::Stored,
-            (Err(store), None) => Outcome::StoreUnavailable(store),
-            (Err(store), Some(queue)) => match spill(queue, delivery, body, &signature, deadline).await {
-                Ok(()) => Outcome::Queued(store),
-                Err(queue) => Outcome::QueueUnavailable(store, queue),
+            (Err(cause), None) => Outcome::StoreUnavailable(cause),
+            (Err(cause), Some(queue)) => match spill(queue, delivery, body, &signature, deadline).await {
+                Ok(()) => Outcome::Queued(cause),
+                Err(queue) => Outcome::QueueUnavailable(cause, queue),
             },
         };
         Ingested { outcome, payload: Some(payload) }
@@ -137,25 +143,40 @@ impl App {
 
     /// Decodes a verified delivery and stores its records. The S3 deadline is computed after decoding, so that decoding
     /// is not charged to the upload.
+    ///
+    /// A payload that takes too long to read goes to the queue, because the drain may have more time or memory. Without
+    /// a queue it is stored as it was sent.
     async fn store_delivery(
         &self,
         Authorized { body, has_stale_secret, .. }: Authorized<'_>,
         delivery: &Delivery,
         has_queue: bool,
         deadline: Deadline,
-    ) -> (PayloadReport<'_>, Result<(), CallError>) {
+    ) -> (PayloadReport<'_>, Result<(), NotStored>) {
+        let report = PayloadReport::new(body.bytes().len(), has_stale_secret);
         let context = ReceiveContext { received: delivery.received, source: &self.source };
+        let as_sent = |error: String| {
+            let payload = Redacted(body.bytes().into());
+            Batch::of_failure(Failure { error: Redacted(error), payload, log_type: None }, context)
+        };
+        let reading = deadline.for_reading();
+        let has_fair_time = reading.left() >= FAIR_READING_TIME;
         let decoded = payload::decode(body, self.max_payload_bytes);
         let batch = match &decoded {
-            Ok(payload) => Batch::build(payload::elements(payload, schema::probe), &self.schemas, context),
-            Err(error) => {
-                let payload = Redacted(body.bytes().into());
-                Batch::of_failure(Failure { error: Redacted(error.to_string()), payload, log_type: None }, context)
+            Ok(payload) => {
+                let elements = payload::elements(payload, schema::probe);
+                Batch::build_in_time(elements, &self.schemas, context, &|| reading.left().is_zero())
             }
+            Err(error) => Some(as_sent(error.to_string())),
+        };
+        let batch = match batch {
+            Some(batch) => batch,
+            None if !has_queue && has_fair_time => as_sent(TOO_LONG_TO_READ.to_owned()),
+            None => return (report, Err(NotStored::Unread)),
         };
         let deadline = if has_queue { deadline.for_store_before_queue() } else { deadline };
-        let report = PayloadReport::new(body.bytes().len(), has_stale_secret);
-        self.store_all(&batch, report, deadline).await
+        let (report, stored) = self.store_all(&batch, report, deadline).await;
+        (report, stored.map_err(NotStored::S3))
     }
 
     /// Stores the objects of a batch, and records each one that is in the lake, even if others fail. A later delivery

@@ -89,7 +89,7 @@ fn error_of(ingested: &Result<Ingested<'_>, NotAnEnvelope>, id: &str) -> Option<
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{aws::CallError, core::rotation::SecretError};
+    use crate::{aws::CallError, core::rotation::SecretError, ingest::NotStored};
 
     #[test]
     fn only_a_stored_delivery_leaves_the_queue() {
@@ -99,7 +99,8 @@ mod tests {
             Outcome::Refused(Refused::TooSoon),
             Outcome::Refused(Refused::Unauthorized(SignatureError::Mismatch)),
             Outcome::Refused(Refused::SecretUnavailable(SecretError::Unavailable("no answer".to_owned()))),
-            Outcome::StoreUnavailable(CallError::out_of_time("PutObject")),
+            Outcome::StoreUnavailable(NotStored::S3(CallError::out_of_time("PutObject"))),
+            Outcome::StoreUnavailable(NotStored::Unread),
         ] {
             let error = error(outcome).unwrap();
             assert!(error.starts_with("spill queue message m-1"), "{error}");

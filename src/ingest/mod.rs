@@ -16,5 +16,5 @@ mod store;
 pub mod webhook;
 
 pub use app::App;
-pub use outcome::{Ingested, LogTypeReport, Outcome, PayloadReport};
+pub use outcome::{Ingested, LogTypeReport, NotStored, Outcome, PayloadReport};
 pub use store::{Stored, store};

@@ -27,14 +27,25 @@ pub struct Ingested<'s> {
 pub enum Outcome {
     /// Everything is in the lake.
     Stored,
-    /// S3 did not store everything in time, and the delivery waits in the spill queue.
-    Queued(CallError),
+    /// Not everything was stored in time, and the delivery waits in the spill queue.
+    Queued(NotStored),
     /// The signature does not verify, or nobody knows whether it does.
     Refused(Refused),
-    /// S3 did not store everything, and no queue can take the delivery.
-    StoreUnavailable(CallError),
-    /// Neither S3 nor the spill queue took the delivery.
-    QueueUnavailable(CallError, CallError),
+    /// Not everything was stored, and no queue can take the delivery.
+    StoreUnavailable(NotStored),
+    /// Not everything was stored, and the spill queue did not take the delivery either.
+    QueueUnavailable(NotStored, CallError),
+}
+
+/// Why a verified delivery is not in the lake.
+#[derive(Debug, thiserror::Error)]
+pub enum NotStored {
+    /// S3 did not store everything in time.
+    #[error("S3 failed: {0}")]
+    S3(CallError),
+    /// Its payload takes too long to read.
+    #[error("the payload could not be read in time")]
+    Unread,
 }
 
 impl Outcome {
@@ -56,13 +67,13 @@ impl Outcome {
     pub fn problem(&self) -> Option<String> {
         match self {
             Self::Stored | Self::Refused(Refused::Unauthorized(_) | Refused::TooSoon) => None,
-            Self::Queued(store) => Some(format!("S3 failed, so the delivery waits in the spill queue: {store}")),
+            Self::Queued(cause) => Some(format!("the delivery waits in the spill queue: {cause}")),
             Self::Refused(Refused::SecretUnavailable(secret)) => {
                 Some(format!("cannot fetch the shared secret: {secret}"))
             }
-            Self::StoreUnavailable(store) => Some(format!("cannot store the delivery: {store}")),
-            Self::QueueUnavailable(store, queue) => {
-                Some(format!("S3 and the spill queue failed, so the delivery is not stored: {store}; {queue}"))
+            Self::StoreUnavailable(cause) => Some(format!("cannot store the delivery: {cause}")),
+            Self::QueueUnavailable(cause, queue) => {
+                Some(format!("the delivery is not stored: {cause}; the spill queue failed: {queue}"))
             }
         }
     }

@@ -31,5 +31,6 @@ mod queue;
 mod record;
 mod secrets;
 mod signature;
+mod slow;
 mod store;
 mod watch;

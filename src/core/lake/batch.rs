@@ -18,7 +18,7 @@ use crate::core::{
     payload::Elements,
     redacted::Redacted,
     row_id::RowId,
-    schema::{Log, LogCounts, Schemas, Tally, replace_lone_surrogates},
+    schema::{Log, LogCounts, Schemas, Tally, Unclassified, replace_lone_surrogates},
 };
 
 /// How many records of one payload, table and hour get an object each. If there are more, each object holds this many.
@@ -27,6 +27,9 @@ pub const RECORDS_PER_OBJECT: usize = 500;
 /// How many classification failures of one payload get a record each. The others share one record, so that a payload of
 /// a million tiny elements cannot become a hundred times as large.
 const MAX_FAILURE_RECORDS: usize = 10_000;
+
+/// How many elements are read between two looks at the clock.
+const ELEMENTS_PER_LOOK: usize = 64;
 
 /// Everything that one payload becomes.
 #[derive(Debug)]
@@ -91,27 +94,35 @@ impl<'s, 't> Batch<'s, 't> {
     pub fn build(elements: Elements<'t>, schemas: &'s Schemas, context: ReceiveContext<'s>) -> Self {
         let mut batch = BatchBuilder::new(context);
         for element in elements {
-            let replaced = replace_lone_surrogates(element);
-            match schemas.classify(replaced.as_deref().unwrap_or(element)) {
-                Ok(log) => {
-                    let kept = batch.kept(&log, element, replaced.clone());
-                    batch.push(Table::LogType(log.schema), log.event_time, log.row_id, kept);
-                }
-                Err(unclassified) => batch.failure(Failure {
-                    error: Redacted(unclassified.to_string()),
-                    payload: Redacted(Cow::Borrowed(element)),
-                    log_type: unclassified.schema.map(|schema| schema.log_type.as_str()),
-                }),
-            }
+            batch.element(element, schemas, &|| false);
         }
         batch.finish()
+    }
+
+    /// The same, but gives up soon after `is_late` is true. `None` then.
+    #[must_use]
+    pub fn build_in_time(
+        elements: Elements<'t>,
+        schemas: &'s Schemas,
+        context: ReceiveContext<'s>,
+        is_late: &dyn Fn() -> bool,
+    ) -> Option<Self> {
+        let mut batch = BatchBuilder::new(context);
+        for (index, element) in elements.enumerate() {
+            if index % ELEMENTS_PER_LOOK == 0 && is_late() {
+                return None;
+            }
+            batch.element(element, schemas, is_late);
+        }
+        // An element that was read when it was late may have a violation that is none, so nothing of it is kept.
+        if is_late() { None } else { Some(batch.finish()) }
     }
 
     /// The batch of a payload that cannot be decoded: one classification failure.
     #[must_use]
     pub fn of_failure(failure: Failure<'s, 't>, context: ReceiveContext<'s>) -> Self {
         let mut batch = BatchBuilder::new(context);
-        batch.failure(failure);
+        batch.failure_record(failure, 1);
         batch.finish()
     }
 
@@ -215,6 +226,17 @@ impl<'s, 't> BatchBuilder<'s, 't> {
         Self { context, records: Vec::new(), failures: 0, overflow: Overflow::default() }
     }
 
+    fn element(&mut self, element: &'t [u8], schemas: &'s Schemas, is_late: &dyn Fn() -> bool) {
+        let replaced = replace_lone_surrogates(element);
+        match schemas.classify_in_time(replaced.as_deref().unwrap_or(element), is_late) {
+            Ok(log) => {
+                let kept = self.kept(&log, element, replaced.clone());
+                self.push(Table::LogType(log.schema), log.event_time, log.row_id, kept);
+            }
+            Err(unclassified) => self.failed_element(element, &unclassified),
+        }
+    }
+
     /// What is kept of a log that was sent as `element`.
     fn kept(&self, log: &Log<'s, '_>, element: &'t [u8], replaced: Option<Vec<u8>>) -> Contents<'s, 't> {
         Contents::Log {
@@ -229,17 +251,22 @@ impl<'s, 't> BatchBuilder<'s, 't> {
         self.records.push(Record { table, partition, time, id, contents });
     }
 
-    fn failure(&mut self, failure: Failure<'s, 't>) {
+    fn failed_element(&mut self, element: &'t [u8], unclassified: &Unclassified<'s>) {
         self.failures += 1;
         if self.failures <= MAX_FAILURE_RECORDS {
+            let failure = Failure {
+                error: Redacted(unclassified.to_string()),
+                payload: Redacted(Cow::Borrowed(element)),
+                log_type: unclassified.schema.map(|schema| schema.log_type.as_str()),
+            };
             self.failure_record(failure, 1);
             return;
         }
         if self.overflow.count == 0 {
-            self.overflow.first_error = failure.error.0;
+            self.overflow.first_error = unclassified.to_string();
         }
         self.overflow.count += 1;
-        self.overflow.payloads.extend_from_slice(&failure.payload);
+        self.overflow.payloads.extend_from_slice(element);
         self.overflow.payloads.push(b'\n');
     }
 

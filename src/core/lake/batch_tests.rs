@@ -129,3 +129,21 @@ fn a_flood_of_failures_is_kept_in_bounded_space() {
     assert!(records.iter().any(|record| record["payload"].as_str().unwrap().len() == 7 * rest));
     assert!(objects.len() <= 1 + MAX_FAILURE_RECORDS / RECORDS_PER_OBJECT);
 }
+
+#[test]
+fn reading_ends_soon_after_it_is_late() {
+    let received = time::parse("2026-11-22T10:20:30Z").unwrap();
+    let context = ReceiveContext { received, source: &SOURCE };
+    let log = health_check("2026-11-22T09:00:00Z", "s");
+    let wide = log.replacen('{', &format!("{{\"x\":[{}0],", "0,".repeat(1_000_000)), 1);
+    let many = vec![log.as_str(); 10_000].join("\n");
+    for payload in [&wide, &many] {
+        // How often a clock is looked at that is late from the third look on.
+        let looks = std::cell::Cell::new(0);
+        let is_late = || looks.replace(looks.get() + 1) >= 2;
+        assert!(Batch::build_in_time(elements(payload.as_bytes(), probe), &SCHEMAS, context, &is_late).is_none());
+        assert!(looks.get() <= 4, "{} looks", looks.get());
+        let batch = Batch::build_in_time(elements(payload.as_bytes(), probe), &SCHEMAS, context, &|| false).unwrap();
+        assert_eq!(batch.failures().count(), 0);
+    }
+}

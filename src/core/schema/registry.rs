@@ -76,12 +76,21 @@ impl Schemas {
     /// # Errors
     /// [`Unclassified`] if `text` names no schema or violates it.
     pub fn classify<'s, 't>(&'s self, text: &'t [u8]) -> Result<Log<'s, 't>, Unclassified<'s>> {
+        self.classify_in_time(text, &|| false)
+    }
+
+    /// The same, but ends with a violation soon after `is_late` is true.
+    pub(in crate::core) fn classify_in_time<'s, 't>(
+        &'s self,
+        text: &'t [u8],
+        is_late: &dyn Fn() -> bool,
+    ) -> Result<Log<'s, 't>, Unclassified<'s>> {
         let schema = discriminator::find(text)
             .and_then(|value| {
                 self.named_by(&value).ok_or_else(|| discriminator::unknown(&value, self.by_discriminator.keys()))
             })
             .map_err(|violation| Unclassified { schema: None, violation })?;
-        validate::validate(text, schema).map_err(|violation| Unclassified { schema: Some(schema), violation })
+        validate::validate(text, schema, is_late).map_err(|violation| Unclassified { schema: Some(schema), violation })
     }
 }
 
