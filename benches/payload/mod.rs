@@ -4,7 +4,7 @@ use std::hint::black_box;
 
 use tracebit_lake::core::signature::{Secret, Signature, Verified, verify};
 
-const ALERT: &str = include_str!("../../events/logs/alert-aws.json");
+pub(crate) const ALERT: &str = include_str!("../../events/logs/alert-aws.json");
 
 /// A body with its signature.
 pub(crate) struct Delivery {
