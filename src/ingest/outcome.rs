@@ -41,11 +41,21 @@ pub enum Outcome {
 #[derive(Debug, thiserror::Error)]
 pub enum NotStored {
     /// S3 did not store everything in time.
-    #[error("S3 failed: {0}")]
+    #[error(transparent)]
     S3(CallError),
     /// Its payload takes too long to read.
     #[error("the payload could not be read in time")]
     Unread,
+}
+
+impl NotStored {
+    /// What failed.
+    fn what(&self) -> &'static str {
+        match self {
+            Self::S3(_) => "S3",
+            Self::Unread => "reading",
+        }
+    }
 }
 
 impl Outcome {
@@ -67,13 +77,16 @@ impl Outcome {
     pub fn problem(&self) -> Option<String> {
         match self {
             Self::Stored | Self::Refused(Refused::Unauthorized(_) | Refused::TooSoon) => None,
-            Self::Queued(cause) => Some(format!("the delivery waits in the spill queue: {cause}")),
+            Self::Queued(cause) => {
+                Some(format!("{} failed, so the delivery waits in the spill queue: {cause}", cause.what()))
+            }
             Self::Refused(Refused::SecretUnavailable(secret)) => {
                 Some(format!("cannot fetch the shared secret: {secret}"))
             }
             Self::StoreUnavailable(cause) => Some(format!("cannot store the delivery: {cause}")),
             Self::QueueUnavailable(cause, queue) => {
-                Some(format!("the delivery is not stored: {cause}; the spill queue failed: {queue}"))
+                let what = cause.what();
+                Some(format!("{what} and the spill queue failed, so the delivery is not stored: {cause}; {queue}"))
             }
         }
     }
