@@ -100,8 +100,8 @@ impl Bus {
         Self { client: Client::from_conf(config), name }
     }
 
-    /// Opens the connection that the first `PutEvents` will use, as [`warm`] does. The request would put nothing on a
-    /// bus if its method were ignored, because EventBridge refuses a call without entries.
+    /// Opens the connection that the first `PutEvents` will use, as `Bucket::warm` does. If EventBridge ignored the
+    /// method, the request would put nothing on a bus, because it has no entries.
     pub async fn warm(&self, deadline: Deadline) {
         let once = Builder::new().retry_config(RetryConfig::disabled());
         let put = self.client.put_events().set_entries(Some(Vec::new())).customize();

@@ -117,7 +117,8 @@ impl Bucket {
         &self.name
     }
 
-    /// Opens the connection that the first `PutObject` will use, as [`warm`] does.
+    /// Resolves the credentials and opens the connection that the first `PutObject` will use, by a CORS preflight.
+    /// Failures are logged and ignored, because the first delivery tries again.
     pub async fn warm(&self, deadline: Deadline) {
         let once = Builder::new().retry_config(RetryConfig::disabled());
         let put = self.client.put_object().bucket(&self.name).key("-").if_none_match("*").customize();

@@ -35,11 +35,11 @@ impl Topic {
         Self { client: Client::from_conf(config), arn }
     }
 
-    /// Opens the connection that the first `Publish` will use, as [`warm`] does. The request would publish nothing if
-    /// its method were ignored, because SNS refuses an empty message.
+    /// Opens the connection that the first `Publish` will use, as `Bucket::warm` does. If SNS ignored the method, the
+    /// request would publish nothing, because it names no topic and has no message.
     pub async fn warm(&self, deadline: Deadline) {
         let once = Builder::new().retry_config(RetryConfig::disabled());
-        let publish = self.client.publish().topic_arn(&self.arn).message("").customize();
+        let publish = self.client.publish().topic_arn("-").message("").customize();
         let publish = publish.mutate_request(|request| preflight(request, "POST")).config_override(once);
         warm("SNS", deadline, publish.send()).await;
     }

@@ -30,7 +30,7 @@ mod view;
 
 pub use config::{ListConfig, WatchConfig, api_url};
 pub use edge::{AnyEvent, handle};
-pub use lake::{Lake, Presence};
+pub use lake::{Lake, Presence, Unknown};
 pub use recover::{Recovered, Recovery};
 pub use round::{Round, Watcher};
 pub use tracebit::{List, ListedAlert, Tracebit};
