@@ -34,7 +34,7 @@ def documented(title):
 
 # By heading: events that must match, and events that must not.
 PATTERNS = {
-    "What people are told of": (
+    "What notifies people": (
         [
             event(log("alert-aws")),
             event(log("alert-okta")),
@@ -112,7 +112,7 @@ def test_the_stacks_rule_passes_on_new_alerts_and_failures_alone():
     assert matches(pattern, put)
 
 
-def test_people_are_told_of_a_record_that_somebody_deleted_and_not_of_one_that_expired():
+def test_a_deleted_record_notifies_people_and_an_expired_one_does_not():
     pattern = properties("RecordDeletedRule", LakePrefix="logs/")["EventPattern"]
     key = "day=2026-11-20/hour=02/20261120T025841Z-0.json"
 
