@@ -1099,10 +1099,10 @@ def test_a_stack_that_tells_nobody_says_so():
     title = lambda resources: [
         widget["properties"]["markdown"]
         for widget in json.loads(resources["Resources"]["Dashboard"]["Properties"]["DashboardBody"])["widgets"]
-        if widget["properties"].get("markdown", "").startswith("## Was anybody told?")
+        if widget["properties"].get("markdown", "").startswith("## Was anybody notified?")
     ]
     assert "subscribes nobody" in title(silent)[0]
-    assert title(told) == ["## Was anybody told?"]
+    assert title(told) == ["## Was anybody notified?"]
 
 
 def test_the_address_is_the_first_parameter_asked_for():
@@ -1136,7 +1136,7 @@ def test_the_dashboard_shows_every_alarm_and_every_metric(parameters, metrics):
     assert [widget["properties"]["markdown"] for widget in widgets if widget["type"] == "text"] == [
         f"## Is there an alert that nobody knows of?{hint}",
         "## Is it alive?",
-        "## Was anybody told? (This stack subscribes nobody: set AlarmEmail, or subscribe somebody to AlertTopic and"
+        "## Was anybody notified? (This stack subscribes nobody: set AlarmEmail, or subscribe somebody to AlertTopic and"
         " AlarmTopic.)",
         "## What came in?",
         "## What went wrong?",

@@ -1,0 +1,67 @@
+"""The texts that people read in the console and in messages keep to the rules of .vale/, which the pages keep to."""
+
+import json
+import re
+
+import pytest
+import yaml
+from stack import ROOT, source, stack
+
+TEXTS = {"Description", "ConstraintDescription", "AlarmDescription", "AssertDescription", "InputTemplate", "Comment"}
+RULES = {path.stem: yaml.safe_load(path.read_text()) for path in (ROOT / ".vale/Lake").glob("*.yml")}
+FORBIDDEN = [word for rule in RULES.values() for word in rule.get("swap", {})]
+
+
+def described(node):
+    """Each text under one of the keys. `!Sub` hides it one level deeper."""
+    if isinstance(node, list):
+        for each in node:
+            yield from described(each)
+    elif isinstance(node, dict):
+        for key, value in node.items():
+            text = value.get("Fn::Sub", "") if isinstance(value, dict) else value
+            if key in TEXTS and isinstance(text, str):
+                yield text
+            else:
+                yield from described(value)
+
+
+def drawn():
+    """The headings, titles and labels of the dashboard, and what the outputs say to people."""
+    for parameters in ({}, {"AlarmEmail": "a@example.com", "TracebitApiUrl": "https://acme.tracebit.com"}):
+        made = stack(**parameters)
+        body = made["Resources"]["Dashboard"]["Properties"]["DashboardBody"]
+        yield from (text for widget in json.loads(body)["widgets"] for text in labelled(widget["properties"]))
+        yield made["Outputs"]["WhoIsTold"]["Value"]
+
+
+def labelled(properties):
+    yield from (properties[key] for key in ("markdown", "title") if key in properties)
+    for line in properties.get("metrics", []):
+        yield from (part["label"] for part in line if isinstance(part, dict) and "label" in part)
+
+
+def groups():
+    for group in source()["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]:
+        yield group["Label"]["default"]
+
+
+ALL = sorted({*described(source()), *drawn(), *groups()})
+
+
+def test_the_texts_of_each_kind_are_found():
+    assert {"Endpoint", "## Was anybody notified?", "Requests and payload bytes, per hour", "dead letters"} <= set(ALL)
+    assert sum(text.startswith("must be") for text in ALL) > 20
+    assert len(FORBIDDEN) > 5
+
+
+@pytest.mark.parametrize("word", FORBIDDEN)
+def test_no_text_has_a_word_that_the_pages_may_not_have(word):
+    pattern = re.compile(rf"\b(?:{word})\b", re.IGNORECASE)
+    assert [text for text in ALL if pattern.search(text)] == []
+
+
+def test_no_sentence_is_longer_than_in_the_pages():
+    longest = RULES["Sentences"]["max"]
+    sentences = [sentence for text in ALL for sentence in re.split(r"(?<=[.?!;:])\s+", text)]
+    assert [sentence for sentence in sentences if len(sentence.split()) > longest] == []
