@@ -1,4 +1,5 @@
-"""The command of docs/deploy.md that sends a test alert, run by a shell against a server in place of the function's URL."""
+"""The command of docs/deploy.md that runs the output TestCommand, run by a shell against a server in place of the
+function's URL. And the output RotateCommand, run by a shell."""
 
 import hashlib
 import hmac
@@ -11,15 +12,16 @@ import threading
 
 import pytest
 import yaml
-from stack import ROOT
+from stack import ROOT, stack
 
 SECRET = "tracebit-lake-development-secret"
-# In place of the AWS CLI: the outputs of a stack, and the secret.
+# In place of the AWS CLI: the output of a stack, the secret, and a new one.
 AWS = f"""#!/bin/sh
 case "$*" in
-*describe-stacks*WebhookUrl*) echo "$URL" ;;
-*describe-stacks*SecretCommand*) echo "aws secretsmanager get-secret-value --secret-id x --output text" ;;
-*get-secret-value*) echo "{SECRET}" ;;
+*describe-stacks*TestCommand*) printenv OUTPUT ;;
+*get-secret-value*--secret-id\\ SECRET\\ *) echo "{SECRET}" ;;
+*get-random-password*) echo "a new secret" ;;
+*put-secret-value*) printf '%s\\n' "$@" ;;
 *) exit 2 ;;
 esac
 """
@@ -50,21 +52,39 @@ def function():
     server.server_close()
 
 
-def test_the_command_delivers_a_new_signed_alert(function, tmp_path):
-    page = (ROOT / "docs/deploy.md").read_text()
-    command = re.search(r"^## Send a test alert\n.*?```sh\n(.*?)```", page, re.M | re.S)[1]
-    aws = tmp_path / "aws"
+def shell(command, folder, **variables):
+    aws = folder / "aws"
     aws.write_text(AWS)
     aws.chmod(0o755)
-    url = f"http://127.0.0.1:{function.server_port}/"
-    environment = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}", "URL": url, "no_proxy": "127.0.0.1"}
-    run = subprocess.run(["sh", "-euc", command], env=environment, capture_output=True, text=True, timeout=30)
+    environment = os.environ | {"PATH": f"{folder}:{os.environ['PATH']}", "no_proxy": "127.0.0.1"} | variables
+    return subprocess.run(["sh", "-euc", command], env=environment, capture_output=True, text=True, timeout=30)
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "made"), [("FunctionUrl", "<WebhookFunctionUrl.FunctionUrl>"), ("HttpApi", "<Api.ApiEndpoint>/")]
+)
+def test_the_command_delivers_a_new_signed_alert(endpoint, made, function, tmp_path):
+    page = (ROOT / "docs/deploy.md").read_text()
+    command = re.search(r"^## Send a test alert\n.*?```sh\n(.*?)```", page, re.M | re.S)[1]
+    output = stack(FrontDoor=endpoint)["Outputs"]["TestCommand"]["Value"].replace("<SharedSecret>", "SECRET")
+    output = output.replace(made, f"http://127.0.0.1:{function.server_port}/")
+    run = shell(command, tmp_path, OUTPUT=output)
     assert run.returncode == 0 and "200 OK" in run.stdout, run.stderr
     ((verified, body),) = function.deliveries
     assert verified
     alert = json.loads(body)
     assert alert["severity"] == "High" and alert["id"] == alert["event"]["id"] == alert["alert_id"]
     assert unknown(yaml.safe_load((ROOT / "schemas/tracebit_alert.yml").read_text())["fields"], alert) == []
+
+
+def test_the_command_that_rotates_puts_one_new_secret(tmp_path):
+    output = stack()["Outputs"]["RotateCommand"]["Value"].replace("<SharedSecret>", "SECRET")
+    run = shell(output, tmp_path)
+    assert run.returncode == 0, run.stderr
+    arguments = run.stdout.splitlines()
+    assert arguments[:2] == ["secretsmanager", "put-secret-value"]
+    given = dict(zip(arguments[2::2], arguments[3::2], strict=True))
+    assert given == {"--region": "eu-west-1", "--secret-id": "SECRET", "--secret-string": "a new secret"}
 
 
 def unknown(fields, members, path=""):
