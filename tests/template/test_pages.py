@@ -1,8 +1,9 @@
-"""docs/operate.md names the metrics and the alarms that the template has."""
+"""docs/operate.md names the metrics and the alarms that the template has; figures that stand twice agree."""
 
 import re
 
 import pytest
+import yaml
 from stack import ROOT, source
 from test_template import LISTS, OPERATE, alarms, of_type, properties
 
@@ -28,6 +29,15 @@ def test_alarms_that_the_runbooks_name_exist(name):
     assert {name for pair in followed for name in pair if name} <= alarms(**LISTS).keys()
 
 
+@pytest.mark.parametrize("index", ["By urgency", "By symptom"])
+def test_the_index_leads_to_sections_that_exist(index):
+    linked = re.findall(r"\]\(#([a-z-]+)\)", re.search(rf"^### {index}\n(.*?)(?=^##)", OPERATE, re.M | re.S)[1])
+    titles = {title.lower().replace(" ", "-") for title in re.findall(r"^###? (.*)$", OPERATE, re.M)}
+    assert set(linked) <= titles
+    if index == "By urgency":
+        assert sorted(linked) == sorted(alarms(**LISTS))
+
+
 def test_the_bill_counts_the_alarms():
     assert re.search(r"alarms \((\d+);", section(OPERATE, "What it costs"))[1] == str(len(alarms(**LISTS)))
 
@@ -41,6 +51,14 @@ def test_the_costs_of_the_notifier_add_up():
         assert round(sum(parts), 2) == total
     year = float(rows[-1][2]) * 30 * 365 / 1e6
     assert f"thirty new alerts a day cost {round(100 * year)} cents a year" in performance
+
+
+def test_the_page_quotes_the_budget_of_instructions():
+    performance = (ROOT / "docs/performance.md").read_text()
+    table = section(performance, "What a request costs in instructions")
+    budget = yaml.safe_load((ROOT / "benches/counts/budget.yml").read_text())["instructions"]
+    quoted = {line.split("|")[2].strip() for line in table.splitlines() if line.startswith("| ")}
+    assert {f"{count:,}" for count in budget.values()} <= quoted
 
 
 WATCHED = "alerts-missing alerts-unpublished nobody-listens messages-not-delivered watch-problems watch-silent watch-errors"

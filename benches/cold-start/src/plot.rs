@@ -12,7 +12,9 @@ use crate::{
     report::Report,
 };
 
-const SIZE: (u32, u32) = (900, 420);
+const SIZE: (u32, u32) = (1063, 420);
+/// Empty space on the right for the legend, in widths of a group, so that it covers no bar.
+const LEGEND: f64 = 0.6;
 const FONT: &str = "sans-serif";
 /// The scale, in ms.
 const SCALE: std::ops::Range<f64> = 0.1..10_000.0;
@@ -36,7 +38,7 @@ fn draw(report: &Report, document: &mut String) -> Result<(), Box<dyn std::error
     let area = SVGBackend::with_string(document, SIZE).into_drawing_area();
     area.fill(&WHITE)?;
     let bars = report.measured.len() as f64;
-    let groups = 0.0..GROUPS.len() as f64;
+    let groups = 0.0..GROUPS.len() as f64 + LEGEND;
     let mut chart = ChartBuilder::on(&area)
         .caption(format!("{} MB, {}; ms, logarithmic", report.memory, report.share), (FONT, 18))
         .margin(12)
