@@ -53,7 +53,7 @@ def test_the_commands_of_both_kinds_are_found():
 
 def test_the_command_for_a_round_has_options_that_the_tool_takes():
     code = "".join((ROOT / f"tools/src/{file}.rs").read_text() for file in ("watch", "options"))
-    known = {name.replace("_", "-") for name in re.findall(r"#\[arg\(long[^\]]*\)\]\n    (\w+): ", code)}
+    known = {name.replace("_", "-") for name in re.findall(r"#\[arg\(long[^\]]*\)\]\n    (?:pub\(crate\) )?(\w+): ", code)}
     command = stack(SourceId="one", TracebitApiUrl="https://acme.tracebit.com")["Outputs"]["WatchCommand"]["Value"]
     assert command.split()[1:3] == ["tracebit-lake-tools", "watch"]
     used = set(re.findall(r" --([a-z-]+) ", command))

@@ -5,7 +5,7 @@ import re
 import pytest
 import yaml
 from stack import ROOT, source
-from test_template import LISTS, OPERATE, alarms, of_type, properties
+from test_template import ALL_ALARMS, LISTS, OPERATE, alarms, of_type, properties
 
 
 def filtered():
@@ -35,7 +35,7 @@ def test_the_index_leads_to_sections_that_exist(index):
     titles = {title.lower().replace(" ", "-") for title in re.findall(r"^###? (.*)$", OPERATE, re.M)}
     assert set(linked) <= titles
     if index == "By urgency":
-        assert sorted(linked) == sorted(alarms(**LISTS))
+        assert sorted(linked) == sorted(alarms(**ALL_ALARMS))
 
 
 def test_the_bill_counts_the_alarms():
@@ -59,6 +59,14 @@ def test_the_page_quotes_the_budget_of_instructions():
     budget = yaml.safe_load((ROOT / "benches/counts/budget.yml").read_text())["instructions"]
     quoted = {line.split("|")[2].strip() for line in table.splitlines() if line.startswith("| ")}
     assert {f"{count:,}" for count in budget.values()} <= quoted
+
+
+def test_the_guide_for_contributors_names_every_check():
+    guide = (ROOT / "CONTRIBUTING.md").read_text()
+    run = re.findall(r"^check (\w+) ", (ROOT / ".ci/run").read_text(), re.M)
+    assert re.findall(r"^\| `(\w+)` \|", guide, re.M) == run
+    others = {path.name for path in (ROOT / ".ci").iterdir() if path.stat().st_mode & 0o100 and path.is_file()} - {*run, "run"}
+    assert {name for name in others if f"`.ci/{name}`" not in guide} == set()
 
 
 WATCHED = "alerts-missing alerts-unpublished nobody-listens messages-not-delivered watch-problems watch-silent watch-errors"
