@@ -1,4 +1,5 @@
-"""The texts that people read in the console and in messages keep to the rules of .vale/, which the pages keep to."""
+"""The texts that people read in the console, in messages, in logs and in a terminal keep to the rules of .vale/, which
+the pages keep to."""
 
 import json
 import re
@@ -59,6 +60,22 @@ def test_the_texts_of_each_kind_are_found():
 def test_no_text_has_a_word_that_the_pages_may_not_have(word):
     pattern = re.compile(rf"\b(?:{word})\b", re.IGNORECASE)
     assert [text for text in ALL if pattern.search(text)] == []
+
+
+def said(file):
+    """The strings of a source file, and what the command-line tool's `--help` takes from comments. Not its unit tests."""
+    code = file.read_text().split("#[cfg(test)]")[0]
+    help_texts = re.findall(r"^ *///(.*)", code, re.M) if file.is_relative_to(ROOT / "tools/src") else []
+    code = re.sub(r"^ *//.*", "", code, flags=re.M)
+    return re.findall(r'"((?:[^"\\]|\\.)*)"', code) + help_texts
+
+
+@pytest.mark.parametrize("folder", ["src", "tools/src"])
+def test_no_log_error_or_help_has_such_a_word(folder):
+    pattern = re.compile(rf"\b(?:{'|'.join(FORBIDDEN)})\b", re.IGNORECASE)
+    texts = [(file.name, text) for file in sorted((ROOT / folder).rglob("*.rs")) for text in said(file)]
+    assert len(texts) > 50
+    assert [each for each in texts if pattern.search(each[1])] == []
 
 
 def test_no_sentence_is_longer_than_in_the_pages():
