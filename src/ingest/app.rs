@@ -106,8 +106,8 @@ impl App {
         Self { secrets: self.secrets.with_clock(clock), ..self }
     }
 
-    /// The same application, for which every payload takes too long to read: tests use it, because no payload is slow on
-    /// every machine.
+    /// The same application, for which every payload takes too long to read: tests use it, because no payload is slow
+    /// on every machine.
     #[must_use]
     pub fn with_slow_reading(self) -> Self {
         Self { reads_slowly: true, ..self }
