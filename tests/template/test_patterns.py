@@ -6,7 +6,7 @@ import re
 import pytest
 from patterns import matches
 from stack import ROOT
-from test_template import properties
+from test_template import PAGER, SIEM, TABLES, properties
 
 
 def log(name):
@@ -110,6 +110,51 @@ def test_the_stacks_rule_passes_on_new_alerts_and_failures_alone():
     assert matched == [True, True, False, False]
     del put["detail"]["reason"]
     assert matches(pattern, put)
+
+
+PAGER_RULES = ["PagerAlertRule", "PagerOtherAlertRule"]
+LINK = {"tracebit_portal_url": "https://acme.tracebit.com/alerts/1"}
+SEVERITIES = ["Info", "Low", "Medium", "High", "Critical"]
+
+
+def calls(detail, detail_type="Tracebit.Alert", **parameters):
+    """The rules of the pager that an event matches."""
+    found = {rule: properties(rule, **PAGER, **parameters)["EventPattern"] for rule in PAGER_RULES}
+    return [rule for rule, pattern in found.items() if matches(pattern, event(detail, detail_type))]
+
+
+@pytest.mark.parametrize("lowest", SEVERITIES)
+def test_the_pager_is_called_of_the_severities_that_notify(lowest):
+    called = [each for each in SEVERITIES if calls({**LINK, "severity": each.lower()}, NotifySeverity=lowest)]
+    assert called == SEVERITIES[SEVERITIES.index(lowest) :]
+    for unknown in ({}, {"severity": None}, {"severity": "Severe"}, {"severity": 7}):
+        assert calls({**LINK, **unknown}, NotifySeverity=lowest) == ["PagerAlertRule"]
+
+
+def test_one_rule_calls_the_pager_of_an_alert_and_none_of_a_quiet_one():
+    for sample in map(log, ("alert-aws", "alert-okta", "alert-credential-used")):
+        assert calls(sample) == ["PagerAlertRule"]
+        assert calls(sample | {"p_quiet_reason": "our scanner"}) == []
+        for link in (None, "", "http://acme.tracebit.com", 7):
+            assert calls(sample | {"tracebit_portal_url": link}) == ["PagerOtherAlertRule"]
+    # An alert that is too large for an event.
+    digest = {"key": "x", "sha256": "x", "size": 1, "log_type": "Tracebit.Alert", "p_row_id": "x"}
+    assert calls(digest) == ["PagerOtherAlertRule"]
+    assert calls(digest | {"p_quiet_reason": "our scanner"}) == []
+    assert calls({"log_type": "Tracebit.Alert"}, "ClassificationFailure") == ["PagerOtherAlertRule"]
+    # These set off an alarm that calls the pager.
+    assert calls({"error": "not JSON"}, "ClassificationFailure") == []
+    assert calls(log("health-check"), "Tracebit.HealthCheck") == []
+
+
+def test_the_siems_rule_passes_on_the_three_tables_alone():
+    pattern = properties("SiemRule", LakePrefix="logs/", **SIEM)["EventPattern"]
+    key = "day=2026-11-20/hour=02/20261120T025841Z-0.json"
+    for table in TABLES:
+        assert matches(pattern, created(f"logs/{table}/{key}"))
+    others = [f"logs/notified/{key}", f"logs/config/{key}", f"tracebit_alert/{key}"]
+    assert [each for each in others if matches(pattern, created(each))] == []
+    assert not matches(pattern, created(f"logs/tracebit_alert/{key}", "another-bucket"))
 
 
 def test_a_deleted_record_notifies_people_and_an_expired_one_does_not():

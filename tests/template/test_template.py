@@ -2,16 +2,22 @@
 
 import json
 import re
+import urllib.parse
 
 import pytest
 from stack import ROOT, refusals, source, stack
+from transformers import transformed
 
 KEY = "arn:aws:kms:eu-west-1:111122223333:key/0d9c4a1e-0000-4000-8000-000000000000"
 KEYS = ["KmsKeyArn", "SecretKmsKeyArn", "QueueKmsKeyArn", "TopicKmsKeyArn", "LogKmsKeyArn"]
 TABLES = ["tracebit_alert", "tracebit_healthcheck", "classification_failures"]
 LISTS = {"TracebitApiUrl": "https://acme.tracebit.com"}
-# What makes every alarm.
-ALL_ALARMS = LISTS | {"QuietRules": "Yes"}
+READER = "arn:aws:iam::444455556666:role/siem"
+SIEM = {"SiemReaderArn": READER}
+ROUTING_KEY = "R0123456789ABCDEF0123456789ABCDE"
+PAGER = {"PagerDutyRoutingKey": ROUTING_KEY}
+# Whatever a stack can have.
+EVERYTHING = {**LISTS, **SIEM, **PAGER, "QuietRules": "Yes"}
 OWN_ACCOUNT = {"StringEquals": {"aws:ResourceAccount": "111122223333"}}
 TLS_ONLY = {"Bool": {"aws:SecureTransport": "false"}}
 PRIVATE = dict.fromkeys(["BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPublicBuckets"], True)
@@ -72,6 +78,19 @@ def of_type(kind, **parameters):
             "PermissionsBoundaryArn",
             ["", "arn:aws:iam::111122223333:policy/team/boundary", "arn:aws:iam::aws:policy/PowerUserAccess"],
             ["boundary", "arn:aws:iam::111122223333:role/boundary", "arn:aws:iam::1:policy/x"],
+        ),
+        ("PagerDutyRoutingKey", ["", ROUTING_KEY], [ROUTING_KEY[1:], f"{ROUTING_KEY}0", f" {ROUTING_KEY[1:]}", "key"]),
+        (
+            "SiemReaderArn",
+            ["", READER, "arn:aws:iam::444455556666:root", "arn:aws-us-gov:iam::444455556666:user/team/siem"],
+            [
+                "*",
+                "444455556666",
+                "arn:aws:iam::*:root",
+                "arn:aws:iam::444455556666:role/*",
+                "arn:aws:iam::444455556666:group/siem",
+                "arn:aws:sts::444455556666:assumed-role/siem/session",
+            ],
         ),
         (
             "TracebitApiUrl",
@@ -382,9 +401,9 @@ def test_the_watcher_may_use_the_keys_of_what_it_reads_and_sends():
 
 
 def test_queues_topics_and_logs_take_the_customers_keys():
-    for queue in of_type("AWS::SQS::Queue", QueueKmsKeyArn=KEY).values():
+    for queue in of_type("AWS::SQS::Queue", QueueKmsKeyArn=KEY, **EVERYTHING).values():
         assert (queue["KmsMasterKeyId"], queue["SqsManagedSseEnabled"]) == (KEY, False)
-    for queue in of_type("AWS::SQS::Queue").values():
+    for queue in of_type("AWS::SQS::Queue", **EVERYTHING).values():
         assert "KmsMasterKeyId" not in queue and queue["SqsManagedSseEnabled"] is True
     assert {each["KmsMasterKeyId"] for each in of_type("AWS::SNS::Topic", TopicKmsKeyArn=KEY).values()} == {KEY}
     assert [each.get("KmsKeyId") for each in of_type("AWS::Logs::LogGroup").values()] == [None] * 4
@@ -394,8 +413,9 @@ def test_queues_topics_and_logs_take_the_customers_keys():
 
 def test_every_role_takes_the_boundary():
     boundary = "arn:aws:iam::111122223333:policy/boundary"
-    roles = of_type("AWS::IAM::Role", PermissionsBoundaryArn=boundary, **SLACK)
-    assert roles.keys() == {"WebhookRole", "DrainRole", "NotifyRole", "WatchRole", "WatchScheduleRole", "ChatRole"}
+    roles = of_type("AWS::IAM::Role", PermissionsBoundaryArn=boundary, **SLACK, **PAGER)
+    functions = {"WebhookRole", "DrainRole", "NotifyRole", "WatchRole"}
+    assert roles.keys() == {*functions, "WatchScheduleRole", "ChatRole", "PagerRole"}
     assert {each["PermissionsBoundary"] for each in roles.values()} == {boundary}
     assert not any("PermissionsBoundary" in each for each in of_type("AWS::IAM::Role").values())
 
@@ -571,6 +591,280 @@ def test_the_notifiers_role_may_read_publish_and_mark_and_nothing_else():
         {"Action": ["xray:PutTraceSegments", "xray:PutTelemetryRecords"], "Resource": "*"},
     ]
     assert all(each["Effect"] == "Allow" for each in allowed)
+
+
+# --------------------------------------------------------------------------------------------------------- the pager
+
+PAGER_RULES = ["PagerAlertRule", "PagerOtherAlertRule", "PagerAlarmRule", "PagerResolveRule"]
+# The alarms that need somebody now, as the runbook says. An alert has a rule of its own, and the pager's own alarm cannot
+# call it. What fits no schema may be an alert.
+NOW = re.findall(r"^\| \*\*now\*\*.*", OPERATE, re.M)
+PAGED = set(re.findall(r"#([a-z-]+)\)", "".join(NOW))) - {"alert", "pager-dead-letters"} | {"classification-failures"}
+
+
+def paged(rule, event):
+    """What PagerDuty gets of an event, checked against its documentation of the Events API v2."""
+    (target,) = properties(rule, **PAGER)["Targets"]
+    sent = transformed(target["InputTransformer"], event)
+    # The connection puts the key in.
+    (parameter,) = properties("PagerConnection", **PAGER)["AuthParameters"]["InvocationHttpParameters"]["BodyParameters"]
+    assert parameter == {"Key": "routing_key", "Value": ROUTING_KEY, "IsValueSecret": True}
+    assert sent.keys() <= {"event_action", "dedup_key", "payload", "images", "links", "client", "client_url"}
+    assert sent["event_action"] in ("trigger", "resolve") and 0 < len(sent["dedup_key"]) <= 255
+    if sent["event_action"] == "trigger":
+        payload = sent["payload"]
+        optional = {"timestamp", "component", "group", "class", "custom_details"}
+        assert payload.keys() - optional == {"summary", "source", "severity"}
+        assert 0 < len(payload["summary"]) <= 1024 and payload["source"]
+        assert payload["severity"] in ("critical", "error", "warning", "info")
+        assert isinstance(payload["custom_details"], dict)
+        assert all(each["href"].startswith("https://") for each in sent.get("links", []))
+    return sent
+
+
+def published(detail, detail_type="Tracebit.Alert"):
+    return {"source": "tracebit-lake", "detail-type": detail_type, "detail": detail}
+
+
+def test_a_stack_without_a_pager_has_nothing_for_one():
+    made = stack()
+    assert not [name for part in made.values() for name in part if name.startswith("Pager")]
+    assert "Pager" not in json.dumps(made)
+
+
+def test_the_key_of_the_pager_is_in_its_connection_alone():
+    assert source()["Parameters"]["PagerDutyRoutingKey"]["NoEcho"] is True
+    assert json.dumps(stack(**PAGER)).count(ROUTING_KEY) == 1
+    destination = properties("PagerDestination", **PAGER)
+    assert without("Description", destination) == {
+        "ConnectionArn": "<PagerConnection.Arn>",
+        "HttpMethod": "POST",
+        "InvocationEndpoint": "https://events.pagerduty.com/v2/enqueue",
+    }
+    assert statements("PagerRole", **PAGER) == [
+        {
+            "Sid": "CallPagerDuty",
+            "Effect": "Allow",
+            "Action": "events:InvokeApiDestination",
+            "Resource": "<PagerDestination.Arn>",
+        }
+    ]
+    (trust,) = properties("PagerRole", **PAGER)["AssumeRolePolicyDocument"]["Statement"]
+    assert trust["Principal"] == {"Service": "events.amazonaws.com"}
+    assert trust["Condition"] == {"StringEquals": {"aws:SourceAccount": "111122223333"}}
+
+
+@pytest.mark.parametrize("rule", PAGER_RULES)
+def test_what_the_pager_does_not_take_is_a_dead_letter(rule):
+    declared = properties(rule, EventBusName="security", **PAGER)
+    (target,) = declared["Targets"]
+    assert (target["Arn"], target["RoleArn"]) == ("<PagerDestination.Arn>", "<PagerRole.Arn>")
+    assert target["DeadLetterConfig"] == {"Arn": "<PagerDeadLetters.Arn>"}
+    # CloudWatch sends its events to the default bus alone.
+    assert declared.get("EventBusName") == ("security" if "AlertRule" in rule else None)
+    denied, allowed = properties("PagerDeadLettersPolicy", **PAGER)["PolicyDocument"]["Statement"]
+    assert (denied["Effect"], denied["Principal"], denied["Condition"]) == ("Deny", "*", TLS_ONLY)
+    assert without("Sid", allowed) == {
+        "Effect": "Allow",
+        "Principal": {"Service": "events.amazonaws.com"},
+        "Action": "sqs:SendMessage",
+        "Resource": "<PagerDeadLetters.Arn>",
+        "Condition": {"ArnEquals": {"aws:SourceArn": [f"<{each}.Arn>" for each in PAGER_RULES]}},
+    }
+
+
+def test_an_alert_calls_the_pager():
+    log = json.loads((ROOT / "events/logs/alert-aws.json").read_text())
+    assert paged("PagerAlertRule", published(log)) == {
+        "event_action": "trigger",
+        "dedup_key": log["alert_id"],
+        "payload": {
+            "summary": f"Tracebit Medium: canary_resource_accessed {log['canary']['name']}",
+            "source": "lake",
+            "severity": "critical",
+            "custom_details": {
+                "severity": "Medium",
+                "kind": "canary_resource_accessed",
+                "time": log["timestamp"],
+                "provider": "aws",
+                "account": log["canary"]["provider_account_id"],
+                "canary": log["canary"]["name"],
+                "canary type": "AWS::S3::Bucket",
+            },
+        },
+        "links": [{"href": log["tracebit_portal_url"], "text": "The alert in Tracebit"}],
+        "client": "tracebit-lake",
+    }
+
+
+def test_nothing_that_an_intruder_writes_keeps_the_pager_quiet():
+    log = json.loads((ROOT / "events/logs/alert-aws.json").read_text())
+    hostile = 'a"}], <detail> \\ </b> \n"'
+    log |= {
+        "message": hostile,
+        "principal": {"id": hostile},
+        "event": {"id": hostile, "operation": hostile, "request": {"user_agent": {"raw": hostile}, "ip": hostile}},
+        "unknown": hostile,
+    }
+    assert paged("PagerAlertRule", published(log))["dedup_key"] == log["alert_id"]
+    bare = {"alert_id": "a1", "tracebit_portal_url": "https://acme.tracebit.com/alerts/a1", "canary": None}
+    assert paged("PagerAlertRule", published(bare))["dedup_key"] == "a1"
+    failure = {"error": hostile, "payload": hostile, "log_type": "Tracebit.Alert", "p_row_id": "00ff"}
+    assert paged("PagerOtherAlertRule", published(failure, "ClassificationFailure"))["dedup_key"] == "00ff"
+
+
+def test_an_alarm_about_lost_alerts_calls_the_pager_and_is_resolved():
+    declared = of_type("AWS::CloudWatch::Alarm", **EVERYTHING)
+    names = lambda rule, **parameters: [
+        declared[each[1:-5]]["AlarmName"].removeprefix("lake-")
+        for each in properties(rule, **PAGER, **parameters)["EventPattern"]["resources"]
+    ]
+    for rule, state in (("PagerAlarmRule", "ALARM"), ("PagerResolveRule", "OK")):
+        pattern = properties(rule, **PAGER)["EventPattern"]
+        assert pattern["detail"] == {"state": {"value": [state]}}
+        assert (pattern["source"], pattern["detail-type"]) == (["aws.cloudwatch"], ["CloudWatch Alarm State Change"])
+        assert sorted(names(rule, **LISTS)) == sorted(PAGED)
+        assert PAGED - set(names(rule, HealthCheckSilenceHours=0)) == {"alerts-missing", "health-checks-silent"}
+    for name in PAGED:
+        alarm = alarms(**EVERYTHING)[name]
+        # The example of CloudWatch's user guide, for this alarm.
+        event = {
+            "account": "111122223333",
+            "region": "eu-west-1",
+            "source": "aws.cloudwatch",
+            "detail-type": "CloudWatch Alarm State Change",
+            "detail": {
+                "alarmName": alarm["AlarmName"],
+                "configuration": {"description": alarm["AlarmDescription"], "metrics": []},
+                "state": {"reason": 'Threshold Crossed: 1 "datapoint"', "value": "ALARM"},
+            },
+        }
+        trigger, resolve = paged("PagerAlarmRule", event), paged("PagerResolveRule", event)
+        assert trigger["payload"]["summary"] == f"{alarm['AlarmName']}: {alarm['AlarmDescription']}"
+        assert resolve == {"event_action": "resolve", "dedup_key": f"111122223333/eu-west-1/lake-{name}"}
+        assert trigger["dedup_key"] == resolve["dedup_key"]
+
+
+def test_a_pager_is_somebody_who_is_told():
+    told = lambda **parameters: stack(**PAGER, **parameters)["Outputs"]["WhoIsTold"]["Value"]
+    assert told().startswith("PagerDuty and nobody else. Set AlarmEmail")
+    assert told(AlarmEmail="a@example.com").endswith("links are confirmed), PagerDuty")
+
+
+# ---------------------------------------------------------------------------------------------------------- the SIEM
+
+SIEM_ELSEWHERE = {**SIEM, "ExistingBucket": "my-lake", "LakePrefix": "logs/"}
+
+
+def test_a_stack_without_a_siem_has_nothing_for_one():
+    made = stack()
+    assert not [name for part in made.values() for name in part if name.startswith("Siem")]
+    assert "Siem" not in json.dumps(made)
+
+
+def test_new_objects_of_every_table_reach_the_siems_queue():
+    rule = properties("SiemRule", **SIEM_ELSEWHERE)
+    notifier = properties("ObjectCreatedRule", ExistingBucket="my-lake", LakePrefix="logs/")["EventPattern"]
+    notifier["detail"]["object"]["key"] = [{"prefix": f"logs/{table}/"} for table in TABLES]
+    assert rule["EventPattern"] == notifier
+    assert rule["State"] == "ENABLED" and "EventBusName" not in rule
+    (target,) = rule["Targets"]
+    assert (target["Arn"], target["DeadLetterConfig"]) == ("<SiemQueue.Arn>", {"Arn": "<SiemDeadLetters.Arn>"})
+    queue = properties("SiemQueue", **SIEM)
+    assert queue["RedrivePolicy"]["deadLetterTargetArn"] == "<SiemDeadLetters.Arn>"
+    assert queue["VisibilityTimeout"] >= 300
+    for each in ("SiemQueue", "SiemDeadLetters"):
+        assert properties(each, **SIEM)["MessageRetentionPeriod"] == 14 * 24 * 3600
+
+
+def test_the_siem_gets_a_notification_as_s3_sends_it():
+    key = "logs/tracebit_alert/day=2026-11-20/hour=02/20261120T025841Z-0123456789abcdef0123456789abcdef.json"
+    # The example of S3's user guide, with a key of the lake.
+    event = {
+        "version": "0",
+        "id": "17793124-05d4-b198-2fde-7ededc63b103",
+        "detail-type": "Object Created",
+        "source": "aws.s3",
+        "account": "111122223333",
+        "time": "2021-11-12T00:00:00Z",
+        "region": "ca-central-1",
+        "resources": ["arn:aws:s3:::my-lake"],
+        "detail": {
+            "version": "0",
+            "bucket": {"name": "my-lake"},
+            "object": {
+                "key": key,
+                "size": 5,
+                "etag": "b1946ac92492d2347c6235b4d2611184",
+                "version-id": "IYV3p45BT0ac8hjHg1houSdS1a.Mro8e",
+                "sequencer": "617f08299329d189",
+            },
+            "request-id": "N4N7GDK58NMKJ12R",
+            "requester": "123456789012",
+            "source-ip-address": "1.2.3.4",
+            "reason": "PutObject",
+        },
+    }
+    (target,) = properties("SiemRule", **SIEM_ELSEWHERE)["Targets"]
+    s3 = {
+        "s3SchemaVersion": "1.0",
+        "bucket": {"name": "my-lake", "arn": "arn:aws:s3:::my-lake"},
+        "object": {"key": key, "size": 5, "eTag": "b1946ac92492d2347c6235b4d2611184"},
+    }
+    assert transformed(target["InputTransformer"], event) == {
+        "Records": [
+            {
+                "eventVersion": "2.1",
+                "eventSource": "aws:s3",
+                "awsRegion": "ca-central-1",
+                "eventTime": "2021-11-12T00:00:00Z",
+                "eventName": "ObjectCreated:Put",
+                "s3": s3,
+            }
+        ]
+    }
+    # Readers decode a key. No part of one may change by that.
+    assert urllib.parse.unquote_plus(key) == key
+    prefix = source()["Parameters"]["LakePrefix"]["AllowedPattern"]
+    assert not [each for each in map(chr, range(128)) if re.fullmatch(prefix, f"a{each}/") and each in "+%\"\\<>"]
+
+
+def test_a_siem_may_take_messages_and_get_objects_and_nothing_else():
+    queues = ["<SiemQueue.Arn>", "<SiemDeadLetters.Arn>"]
+    policy = properties("SiemQueuePolicy", **SIEM)
+    assert policy["Queues"] == ["<SiemQueue>", "<SiemDeadLetters>"]
+    assert [without("Sid", each) for each in policy["PolicyDocument"]["Statement"]] == [
+        {"Effect": "Deny", "Principal": "*", "Action": "sqs:*", "Resource": queues, "Condition": TLS_ONLY},
+        {
+            "Effect": "Allow",
+            "Principal": {"Service": "events.amazonaws.com"},
+            "Action": "sqs:SendMessage",
+            "Resource": queues,
+            "Condition": {"ArnEquals": {"aws:SourceArn": "<SiemRule.Arn>"}},
+        },
+        {
+            "Effect": "Allow",
+            "Principal": {"AWS": READER},
+            "Action": [
+                "sqs:ReceiveMessage",
+                "sqs:DeleteMessage",
+                "sqs:ChangeMessageVisibility",
+                "sqs:GetQueueAttributes",
+                "sqs:GetQueueUrl",
+            ],
+            "Resource": "<SiemQueue.Arn>",
+        },
+    ]
+    denied, allowed = properties("LakeBucketPolicy", LakePrefix="logs/", **SIEM)["PolicyDocument"]["Statement"]
+    assert [denied] == properties("LakeBucketPolicy")["PolicyDocument"]["Statement"]
+    read = {"Sid": "LetTheSiemRead", "Effect": "Allow", "Principal": {"AWS": READER}, "Action": "s3:GetObject"}
+    assert allowed == {**read, "Resource": [f"<LakeBucket.Arn>/logs/{table}/*" for table in TABLES]}
+    # No stack may change the policy of a bucket that it did not make.
+    elsewhere = stack(**SIEM_ELSEWHERE)["Outputs"]
+    resources = [f"arn:aws:s3:::my-lake/logs/{table}/*" for table in TABLES]
+    assert json.loads(elsewhere["SiemBucketStatement"]["Value"]) == {**read, "Resource": resources}
+    assert "SiemBucketStatement" not in stack(**SIEM)["Outputs"]
+    assert elsewhere["SiemQueueArn"]["Value"] == "<SiemQueue.Arn>"
 
 
 # ------------------------------------------------------------------------------------------------------- the watcher
@@ -1039,15 +1333,15 @@ def alarms(**parameters):
 
 def test_every_alarm_tells_the_topic_and_is_explained():
     operate = (ROOT / "docs/operate.md").read_text()
-    for name, alarm in alarms(**ALL_ALARMS).items():
+    for name, alarm in alarms(**EVERYTHING).items():
         assert alarm["AlarmActions"] == ["<AlarmTopic>"], name
         assert alarm["AlarmDescription"], name
         assert f"### {name}\n" in operate, name
-    assert set(re.findall(r"^### ([a-z-]+)$", operate, re.M)) == alarms(**ALL_ALARMS).keys()
+    assert set(re.findall(r"^### ([a-z-]+)$", operate, re.M)) == alarms(**EVERYTHING).keys()
 
 
 def test_metrics_are_of_this_stack_alone():
-    for name, alarm in alarms(**ALL_ALARMS).items():
+    for name, alarm in alarms(**EVERYTHING).items():
         parts = [part["MetricStat"]["Metric"] for part in alarm.get("Metrics", []) if "MetricStat" in part] or [alarm]
         for metric in parts:
             dimensions = {each["Name"]: each["Value"] for each in metric["Dimensions"]}
@@ -1116,6 +1410,7 @@ def test_the_address_is_the_first_parameter_asked_for():
         ({"HealthCheckSilenceHours": 0}, METRICS),
         (LISTS, METRICS),
         ({"QuietRules": "Yes"}, METRICS),
+        (EVERYTHING, METRICS),
         (HTTP_API, METRICS | {"ApiThrottled": None}),
     ],
 )
@@ -1132,7 +1427,7 @@ def test_the_dashboard_shows_every_alarm_and_every_metric(parameters, metrics):
     searches = re.findall(r"\{TracebitLake,Stack,(\w+)\} MetricName=\\?\"(\w+)\\?\" Stack=\\?\"lake\\?\"", body)
     shown |= {metric: dimension for dimension, metric in searches}
     assert shown == metrics
-    hint = "" if parameters == LISTS else " (Set TracebitApiUrl to compare the lake with the alerts that Tracebit lists.)"
+    hint = "" if "TracebitApiUrl" in parameters else " (Set TracebitApiUrl to compare the lake with the alerts that Tracebit lists.)"
     assert [widget["properties"]["markdown"] for widget in widgets if widget["type"] == "text"] == [
         f"## Is there an alert that nobody knows of?{hint}",
         "## Is it alive?",
@@ -1244,17 +1539,18 @@ def test_outputs_lead_to_each_functions_log_and_to_each_queue():
         "NotifyLogCommand": tail.format("<NotifyLogs>"),
         "WatchLogCommand": tail.format("<WatchLogs>"),
     }
-    for queue in of_type("AWS::SQS::Queue"):
+    outputs = {name: output["Value"] for name, output in stack(**EVERYTHING)["Outputs"].items()}
+    for queue in of_type("AWS::SQS::Queue", **EVERYTHING):
         assert outputs[queue] == f"<{queue}>"
 
 
 def test_the_runbook_names_outputs_that_exist():
     page = (ROOT / "docs/operate.md").read_text()
-    words = r"`((?:\w+Command|\w+Console|(?:Spill|Notify)(?:Queue|DeadLetters)|WebhookUrl|WhoIsTold|\w+Topic))`"
+    words = r"`((?:\w+Command|\w+Console|(?:Spill|Notify|Siem|Pager)(?:Queue|DeadLetters)|WebhookUrl|WhoIsTold|\w+Topic))`"
     named = set(re.findall(words, page))
     assert named >= {"SecretCommand", "DrainLogCommand", "NotifyLogCommand", "WatchLogCommand", "ApiTokenCommand"}
-    assert named >= {"SpillDeadLetters", "NotifyDeadLetters"}
-    assert named <= stack(**HTTP_API, **LISTS)["Outputs"].keys()
+    assert named >= {"SpillDeadLetters", "NotifyDeadLetters", "SiemDeadLetters", "PagerDeadLetters"}
+    assert named <= stack(**HTTP_API, **EVERYTHING)["Outputs"].keys()
     assert "/aws/lambda/" not in page
 
 
@@ -1268,7 +1564,8 @@ def test_the_runbook_names_outputs_that_exist():
 def test_links_and_names_are_those_of_the_partition(partition, region, host):
     place = {"AWS::Partition": partition, "AWS::Region": region, "AWS::URLSuffix": f"{partition}.example"}
     keys = dict.fromkeys(KEYS, KEY.replace(":aws:", f":{partition}:"))
-    there = stack(place, **HTTP_API, **keys, **LISTS, ExistingBucket="my-lake")
+    reader = READER.replace(":aws:", f":{partition}:")
+    there = stack(place, **HTTP_API, **keys, **{**EVERYTHING, "SiemReaderArn": reader}, ExistingBucket="my-lake")
     outputs = {name: output["Value"] for name, output in there["Outputs"].items()}
     for name, value in outputs.items():
         if name.endswith("Console"):
