@@ -9,12 +9,14 @@ import pytest
 import yaml
 from botocore.exceptions import ClientError
 from cloud import ALERT, PACKAGES, QUEUED, ROOT, STORED, new_alert, tracebit_api, wait_for
+from siem import bento
 
 # The ways into the function, each with the parameters that open it.
 FRONT_DOORS = [
     pytest.param({}, id="function-url"),
     pytest.param({"FrontDoor": "HttpApi"}, id="http-api"),
 ]
+TABLES = {"tracebit_alert", "tracebit_healthcheck", "classification_failures"}
 # The secret with which events/ are signed.
 EVENTS_SECRET = "tracebit-lake-development-secret"
 SAMPLES = yaml.safe_load((ROOT / "events" / "samples.yml").read_text())
@@ -103,6 +105,25 @@ def test_an_alert_reaches_people_and_machines(stack):
     wait_for(lambda: stack.queue("NotifyQueue").waiting() == 0, "the notifier")
     assert stack.queue("NotifyDeadLetters").waiting() == 0
     assert people.waiting() == 0
+
+
+READER = {"SiemReaderArn": "arn:aws:iam::000000000000:role/siem"}
+
+
+def test_a_siem_reads_every_record_once(cloud, tmp_path):
+    stack = deployed(cloud, LakePrefix="security/tracebit/", **READER)
+    stack.rotate(EVENTS_SECRET)
+    queue, dead_letters = stack.queue("SiemQueue"), stack.queue("SiemDeadLetters")
+    with bento(cloud, queue.url, tmp_path) as read:
+        for sample in SAMPLES:
+            stack.post_event(sample["name"])
+        for _ in range(20):
+            assert stack.deliver(new_alert()) == STORED
+        lake = [(key, line) for key, lines in stack.records().items() for line in lines.decode().splitlines()]
+        assert {key.split("/")[2] for key, _ in lake} == TABLES
+        wait_for(lambda: len(read()) >= len(lake) and queue.waiting() == 0, "Bento")
+        assert sorted(read()) == sorted(lake)
+    assert dead_letters.waiting() == 0
 
 
 # --------------------------------------------------------------------------------------------------------- the watcher
