@@ -6,11 +6,14 @@ It listens on 127.0.0.1, on a port that is free, over TLS and without it. Everyt
 import contextlib
 import datetime
 import http.client
+import http.server
 import ipaddress
 import json
 import pathlib
+import queue
 import ssl
 import sys
+import threading
 import urllib.parse
 
 import boto3
@@ -31,16 +34,19 @@ EVENTS_OF_S3 = "000000000000"
 # ---------------------------------------------------------------------------------------------- LocalEmu and its faults
 
 
-def for_localemu(template):
+def for_localemu(template, pager):
     """The template without what LocalEmu 1.3.2 cannot create. Its policies stay as they are.
 
     It knows no Athena, Glue or dashboard in CloudFormation, and takes the `${!day}` of the tables for a reference. The
     analysts' policy names the workgroup and the database by what `!Ref` gives for them, which are their names. It looks
-    up a number in a mapping and finds no key, where AWS makes text of each parameter.
+    up a number in a mapping and finds no key, where AWS makes text of each parameter. It wants a name where
+    AWS makes one. `pager` is the address that takes the place of PagerDuty's.
     """
     missing = ("AWS::Athena::", "AWS::Glue::", "AWS::CloudWatch::Dashboard")
     resources = template["Resources"]
     kept = {name: resource for name, resource in resources.items() if not resource["Type"].startswith(missing)}
+    kept["PagerConnection"]["Properties"]["Name"] = "pager"
+    kept["PagerDestination"]["Properties"] |= {"Name": "pager", "InvocationEndpoint": pager}
     outputs = {name: output for name, output in template["Outputs"].items() if name != "DashboardConsole"}
     names = {"WorkGroup": "AWS::StackName", "Database": "DatabaseName"}
     minutes = {**template["Parameters"]["WatchMinutes"], "Type": "String", "Default": "5", "AllowedValues": ["5"]}
@@ -127,13 +133,14 @@ class Account(Cloud):
     def __init__(self, url, port, certificate):
         super().__init__(url, port)
         self.certificate = certificate
+        self.pager = "https://pager.invalid"
         self.root = Caller(self, {"aws_access_key_id": ROOT_KEY, "aws_secret_access_key": ROOT_KEY})
 
     def client(self, service):
         return self.root.client(service)
 
     def adapt(self, template):
-        return for_localemu(template)
+        return for_localemu(template, self.pager)
 
     def door(self, url):
         return TlsDoor(self.port, url, self.certificate)
@@ -158,14 +165,36 @@ class Account(Cloud):
             },
         )
 
-    def user(self, name, policy):
+    def user(self, name, policy=None):
         """A new user with this policy and no other."""
         iam = self.client("iam")
         iam.create_user(UserName=name)
-        iam.attach_user_policy(UserName=name, PolicyArn=policy)
+        if policy:
+            iam.attach_user_policy(UserName=name, PolicyArn=policy)
         key = iam.create_access_key(UserName=name)["AccessKey"]
         secret = {"aws_secret_access_key": key["SecretAccessKey"]}
         return Caller(self, {"aws_access_key_id": key["AccessKeyId"], **secret})
+
+
+@contextlib.contextmanager
+def pager_duty():
+    """PagerDuty's Events API on loopback. Yields its address, and a queue of what it was sent."""
+    calls = queue.Queue()
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self):
+            calls.put((self.path, json.loads(self.rfile.read(int(self.headers["content-length"])))))
+            self.send_response(202)
+            self.send_header("content-length", "0")
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.ThreadingHTTPServer((HOST, 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://{HOST}:{server.server_port}/v2/enqueue", calls
+        server.shutdown()
 
 
 class Caller:

@@ -1,4 +1,4 @@
-"""The roles and the policy of template.yaml on an emulator that enforces IAM. Each does its work, and is refused every
+"""The roles and the policies of template.yaml on an emulator that enforces IAM. Each does its work, and is refused every
 other call that is tried here. A role has no action that none of these calls needs."""
 
 import base64
@@ -9,10 +9,12 @@ import urllib.parse
 import uuid
 
 import pytest
+from account import pager_duty
 from botocore.exceptions import ClientError
 from cloud import QUEUED, STORED, Queue, new_alert, tracebit_api, wait_for
 
 PREFIX = "security/tracebit/"
+ROUTING_KEY = "R0123456789ABCDEF0123456789ABCDE"
 # What AWS and LocalEmu call a refusal.
 REFUSALS = {"AccessDenied", "AccessDeniedException", "AuthorizationError"}
 
@@ -26,9 +28,24 @@ ROLES = {
 
 
 @pytest.fixture(scope="session")
-def stack(account):
+def siem(account):
+    """Whoever reads for the SIEM: a user with no policy of their own."""
+    return account.user("siem")
+
+
+@pytest.fixture(scope="session")
+def pager(account):
+    """What PagerDuty is sent."""
+    with pager_duty() as (account.pager, calls):
+        yield calls
+
+
+@pytest.fixture(scope="session")
+def stack(account, siem, pager):
     # The watcher has all its rights if it compares the lake with Tracebit's list. Nobody has this address.
-    stack = account.deploy(LakePrefix=PREFIX, TracebitApiUrl="https://tracebit.invalid")
+    reader = siem.client("sts").get_caller_identity()["Arn"]
+    more = {"SiemReaderArn": reader, "PagerDutyRoutingKey": ROUTING_KEY}
+    stack = account.deploy(LakePrefix=PREFIX, TracebitApiUrl="https://tracebit.invalid", **more)
     assert stack.status == "CREATE_COMPLETE", stack.events("CREATE_FAILED")
     return stack
 
@@ -103,6 +120,51 @@ def test_an_alert_that_was_not_delivered_is_fetched_and_reaches_people(stack):
         wait_for(lambda: thread() == alert["alert_id"], "the message")
         assert has_record_of(stack, alert)
         assert stack.watch()["missing"] == 0
+
+
+def test_an_alert_calls_the_pager(stack, pager):
+    alert = new_alert() | {"message": 'She said "<url>" \\ twice'}
+    assert stack.deliver(alert) == STORED
+    is_about = lambda call: call["dedup_key"] == alert["alert_id"]
+    call = wait_for(lambda: next(filter(is_about, called(pager)), None), "the call")
+    assert (call["event_action"], call["routing_key"]) == ("trigger", ROUTING_KEY)
+    assert call["payload"]["summary"] == f"Tracebit Medium: canary_resource_accessed {alert['canary']['name']}"
+    assert call["links"][0]["href"] == alert["tracebit_portal_url"]
+
+
+def called(pager):
+    """What PagerDuty was sent since the last look."""
+    while not pager.empty():
+        path, call = pager.get()
+        assert path == "/v2/enqueue"
+        yield call
+
+
+def test_an_alarm_calls_the_pager_and_its_end_resolves_it(account, stack, pager):
+    alarm = f"{stack.name}-alerts-unpublished"
+    for value, action in (("ALARM", "trigger"), ("OK", "resolve")):
+        detail = {"alarmName": alarm, "configuration": {"description": "Look."}, "state": {"value": value}}
+        arn = account.client("cloudwatch").describe_alarms(AlarmNames=[alarm])["MetricAlarms"][0]["AlarmArn"]
+        entry = {"Source": "aws.cloudwatch", "DetailType": "CloudWatch Alarm State Change", "Resources": [arn]}
+        # No emulator sends this when an alarm goes on.
+        account.client("events").put_events(Entries=[{**entry, "Detail": json.dumps(detail)}])
+        is_about = lambda call: call["dedup_key"].endswith(f"/{alarm}")
+        call = wait_for(lambda: next(filter(is_about, called(pager)), None), f"the {action}")
+        assert (call["event_action"], call["routing_key"]) == (action, ROUTING_KEY)
+
+
+def test_a_siem_takes_the_notification_and_reads_the_object(stack, siem):
+    alert, sqs, url = new_alert(), siem.client("sqs"), stack.physical_ids()["SiemQueue"]
+    assert stack.deliver(alert) == STORED
+
+    def read():
+        for message in sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages", []):
+            sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+            [record] = json.loads(message["Body"])["Records"]
+            bucket, key = record["s3"]["bucket"]["name"], urllib.parse.unquote_plus(record["s3"]["object"]["key"])
+            yield siem.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
+
+    wait_for(lambda: any(alert["alert_id"].encode() in body for body in list(read())), "the notification")
 
 
 # ------------------------------------------------------------------------- each statement is what the work depends on
@@ -368,8 +430,10 @@ lake, results, another_bucket = lambda to: to.lake, lambda to: to.results, lambd
 spill, spill_dead = lambda to: to.ids["SpillQueue"], lambda to: to.ids["SpillDeadLetters"]
 notify, notify_dead = lambda to: to.ids["NotifyQueue"], lambda to: to.ids["NotifyDeadLetters"]
 other_queue = lambda to: to.other_queue
+siem_queue, siem_dead = lambda to: to.ids["SiemQueue"], lambda to: to.ids["SiemDeadLetters"]
 notify_topic, alarm_topic = lambda to: to.ids["AlertTopic"], lambda to: to.ids["AlarmTopic"]
-WRITERS, READERS, ANALYST = {"webhook", "drain"}, {"notify", "watch", "analyst"}, {"analyst"}
+WRITERS, ANALYST, SIEM = {"webhook", "drain"}, {"analyst"}, {"siem"}
+READERS = {"notify", "watch", "analyst", "siem"}
 NOBODY = set()
 
 # Every call that is tried, and who may make it.
@@ -388,7 +452,7 @@ CALLS = {
     "read an alert": (get(lake, lambda to: to.alert), READERS),
     "read a failure": (get(lake, lambda to: to.failure), READERS),
     "read a marker": (get(lake, lambda to: to.marker), NOBODY),
-    "read a health check": (get(lake, lambda to: to.health_check), ANALYST),
+    "read a health check": (get(lake, lambda to: to.health_check), ANALYST | SIEM),
     "read an object outside the prefix": (get(lake, lambda to: to.outside), NOBODY),
     "read another bucket": (get(another_bucket, lambda to: to.alert), NOBODY),
     "list the lake": (list_keys(lake, PREFIX), NOBODY),
@@ -447,6 +511,27 @@ CALLS = {
     "look at the notifier's queue": (attributes(notify), {"notify"}),
     "send to the notifier's dead letters": (send(notify_dead), NOBODY),
     "receive from the notifier's dead letters": (receive(notify_dead), NOBODY),
+    "send to the SIEM's queue": (send(siem_queue), NOBODY),
+    "receive from the SIEM's queue": (receive(siem_queue), SIEM),
+    "delete from the SIEM's queue": (delete(siem_queue), SIEM),
+    "keep a message of the SIEM's queue": (
+        lambda use, to: use("sqs").change_message_visibility(
+            QueueUrl=siem_queue(to), ReceiptHandle="none", VisibilityTimeout=600
+        ),
+        SIEM,
+    ),
+    "look at the SIEM's queue": (attributes(siem_queue), SIEM),
+    "find the SIEM's queue": (
+        lambda use, to: use("sqs").get_queue_url(QueueName=siem_queue(to).split("/")[-1]),
+        SIEM,
+    ),
+    "change the SIEM's queue": (
+        lambda use, to: use("sqs").set_queue_attributes(QueueUrl=siem_queue(to), Attributes={"DelaySeconds": "0"}),
+        NOBODY,
+    ),
+    "purge the SIEM's queue": (lambda use, to: use("sqs").purge_queue(QueueUrl=siem_queue(to)), NOBODY),
+    "send to the SIEM's dead letters": (send(siem_dead), NOBODY),
+    "receive from the SIEM's dead letters": (receive(siem_dead), NOBODY),
     "send to another queue": (send(other_queue), NOBODY),
     "receive from another queue": (receive(other_queue), NOBODY),
     "list the queues": (lambda use, to: use("sqs").list_queues(), NOBODY),
@@ -554,14 +639,14 @@ def targets(account, stack):
 
 
 @pytest.fixture(scope="session")
-def callers(account, stack):
+def callers(account, stack, siem):
     ids = stack.physical_ids()
     roles = {name: account.role(ids[role]) for name, (role, *_) in ROLES.items()}
     schedule, analyst = account.role(ids["WatchScheduleRole"]), account.user("analyst", ids["AnalystPolicy"])
-    return {**roles, "schedule": schedule, "analyst": analyst}
+    return {**roles, "schedule": schedule, "analyst": analyst, "siem": siem}
 
 
-@pytest.mark.parametrize("caller", [*ROLES, "schedule", "analyst"])
+@pytest.mark.parametrize("caller", [*ROLES, "schedule", "analyst", "siem"])
 @pytest.mark.parametrize("call", CALLS)
 def test_nobody_may_do_more_or_less_than_this(callers, targets, caller, call):
     make, allowed = CALLS[call]
@@ -581,6 +666,8 @@ def test_nobody_may_do_more_or_less_than_this(callers, targets, caller, call):
         ("watch", "send to the notifier's queue"),
         ("analyst", "read an alert"),
         ("analyst", "read a result"),
+        ("siem", "read an alert"),
+        ("siem", "receive from the SIEM's queue"),
     ],
 )
 def test_nobody_may_do_it_without_tls(callers, targets, caller, call):
