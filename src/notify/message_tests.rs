@@ -68,12 +68,13 @@ fn the_subject_says_how_bad_what_who_and_from_where() {
     assert!(subject.ends_with(" from 2001:db8:4:2::19") && subject.len() <= MAX_SUBJECT, "{subject}");
 }
 
-/// The page says what must arrive after its command.
+/// The page says what must arrive after the stack's `TestCommand`.
 #[test]
-fn the_test_alert_of_the_page_has_the_subject_that_the_page_names() {
+fn the_test_alert_of_the_stack_has_the_subject_that_the_page_names() {
     let page = include_str!("../../docs/deploy.md");
-    let body = page.split_once("## Send a test alert").unwrap().1.split_once("body='").unwrap().1;
-    let body = body.split_once("}}'\n").unwrap().0.replace("'$id'", "test-alert-1");
+    let template = include_str!("../../template.yaml");
+    let body = template.split_once("  TestCommand:").unwrap().1.split_once("body='").unwrap().1;
+    let body = body.split_once("}}';").unwrap().0.replace("'$id'", "test-alert-1");
     let body = body.replace("'$(date -u +%FT%TZ)'", "2026-11-20T02:58:41Z") + "}}";
     let subject = first(&serde_json::from_str(&body).unwrap()).subject.0;
     assert!(page.contains(&format!("*{subject}*")), "{subject}");
