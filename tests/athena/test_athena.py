@@ -12,6 +12,7 @@ import json
 import os
 import random
 import re
+import subprocess
 
 import pytest
 import records
@@ -178,6 +179,27 @@ def deliver_mutated(function, seed, number):
     return counts, done
 
 
+def import_history(moto):
+    """Two logs that Tracebit had before the lake, by the tool. The API has fewer members than a delivery."""
+    time = rfc3339(NOW - datetime.timedelta(days=3))
+    lacking = ("discriminator", "provider", "message", "tracebit_portal_url")
+    sent = {name: value for name, value in sample("alert-aws").items() if name not in lacking}
+    logs = [sent | {"id": f"history-{n}", "alert_id": "history", "timestamp": time, "new": {"a": [n]}} for n in (1, 2)]
+    alert = {"id": "history", "start_time": time, "title": "From the list", "provider": "aws", "severity": "High"}
+    command = [ROOT / "target" / "debug" / "tracebit-lake-tools", "import", "--since", "2024-01-01"]
+    with servers.tracebit(alert, logs) as url:
+        environment = {
+            **os.environ,
+            **servers.CREDENTIALS,
+            "AWS_ENDPOINT_URL": moto.url,
+            "LAKE_BUCKET": BUCKET,
+            "LAKE_PREFIX": PREFIX,
+            "TRACEBIT_API_URL": url,
+            "TRACEBIT_API_TOKEN": "the-token",
+        }
+        subprocess.run(command, env=environment, check=True)
+
+
 def make_tables(glue):
     glue.create_database(DatabaseInput={"Name": DATABASE})
     for table_input in ALL_TABLES.values():
@@ -227,6 +249,7 @@ def lake(tmp_path_factory):
             lake.wrong = deliver_strange(function)
             deliver_for_queries(function)
             lake.counts, lake.done = deliver_mutated(function, seed, 1000)
+        import_history(moto)
         print(f"seed {seed}: {lake.counts}")
         lake.moto = moto
         lake.records = {table: records.stored(moto.s3, table) for table in TABLES}
@@ -246,6 +269,21 @@ def test_each_strange_log_is_stored_or_refused_as_the_rules_say(lake):
 def test_mutated_logs_are_stored_and_refused(lake):
     assert lake.counts["stored"] > 200
     assert lake.counts["failures"] > 200
+
+
+def test_imported_history_is_read(lake):
+    day = (NOW - datetime.timedelta(days=3)).date()
+    rows = lake.athena.rows(
+        "SELECT id, message, provider, p_source_label, discriminator.subtype AS subtype FROM tracebit_alert"
+        f" WHERE day >= '{day}' AND alert_id = 'history' ORDER BY id"
+    )
+    same = {
+        "message": "From the list",
+        "provider": "aws",
+        "p_source_label": "tracebit-api",
+        "subtype": "canary_resource_accessed",
+    }
+    assert rows == [{"id": f"history-{n}"} | same for n in (1, 2)]
 
 
 @pytest.mark.parametrize("table", TABLES)
