@@ -36,7 +36,12 @@ impl Bell {
 
     /// With these variables for the notifier too.
     pub(crate) async fn with_env(env: &[(&str, &str)]) -> Self {
-        let (lake, sns, bus) = (TestLake::start().await, Sns::start().await, EventBridge::start().await);
+        Self::on(TestLake::start().await, env).await
+    }
+
+    /// On this lake.
+    pub(crate) async fn on(lake: TestLake, env: &[(&str, &str)]) -> Self {
+        let (sns, bus) = (Sns::start().await, EventBridge::start().await);
         let notifier = notifier(&lake.s3, &sns, &bus, env).await;
         Self { lake, sns, bus, notifier }
     }

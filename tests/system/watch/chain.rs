@@ -16,7 +16,7 @@ use tracebit_lake_harness::{
 
 use crate::{
     notify::bell::Bell,
-    support::{BUCKET, WATCH, alert},
+    support::{BUCKET, TestLake, WATCH, alert},
 };
 
 /// The time of an invocation: longer than any round here should take.
@@ -38,7 +38,12 @@ impl Chain {
 
     /// With these variables for the watcher, which override the usual ones.
     pub(super) async fn with_env(env: &[(&str, &str)]) -> Self {
-        let (api, bell, queue) = (TracebitApi::start().await, Bell::start().await, Sqs::start().await);
+        Self::on(TestLake::start().await, env).await
+    }
+
+    /// The same on this lake.
+    pub(super) async fn on(lake: TestLake, env: &[(&str, &str)]) -> Self {
+        let (api, bell, queue) = (TracebitApi::start().await, Bell::on(lake, &[]).await, Sqs::start().await);
         bell.sns.set_subscribers(1);
         let (s3, sns, sqs) = (bell.lake.s3.endpoint(), bell.sns.endpoint(), queue.endpoint());
         let (queue_url, api_url) = (queue.queue_url(), api.endpoint());

@@ -8,7 +8,10 @@ use fastrand::Rng;
 use futures_util::future::join_all;
 use serde_json::Value;
 use tokio::time::sleep;
-use tracebit_lake_harness::{runtime_api::InvocationResult, sqs};
+use tracebit_lake_harness::{
+    runtime_api::InvocationResult,
+    sqs::{self, Sqs},
+};
 
 use super::{
     HOURS, MINUTES,
@@ -19,7 +22,7 @@ use crate::{
         bell::created,
         storm::{DEADLINE, FAULTS},
     },
-    support::{ALERTS, BUCKET},
+    support::{ALERTS, BUCKET, DRAIN_DEADLINE, Drain, lake_with_queue, spill_env, start_function},
 };
 
 const ALERT_COUNT: usize = 24;
@@ -31,7 +34,9 @@ async fn whatever_fails_each_listed_alert_is_stored_and_published() {
 
 async fn storm(seed: u64) {
     let mut random = Rng::with_seed(seed);
-    let mut chain = Chain::start().await;
+    let (spill, lake) = lake_with_queue().await;
+    let mut chain = Chain::on(lake, &[]).await;
+    let mut drain = Drain::of(&chain.bell.lake).await;
     let (mut lost, mut unheard, mut kills) = (0, 0, 0);
     for n in 0..ALERT_COUNT {
         break_something(&chain, &mut random);
@@ -59,12 +64,15 @@ async fn storm(seed: u64) {
         }
         if random.u8(..3) == 0 {
             kills += 1;
-            kill_in_a_round(&mut chain, &mut random).await;
+            kill_in_a_round(&mut chain, &spill, &mut random).await;
+            // What the drain held comes back, as it does in SQS.
+            kill_drain(&mut drain, &chain, &spill.messages(), &mut random).await;
         }
     }
     assert!(lost > 0 && unheard > 0 && kills > 0, "seed {seed}: too little storm");
 
     heal(&chain);
+    let _drained = drain.0.invoke_within(&sqs::event(&spill.take_messages()), DRAIN_DEADLINE).await;
     let mut rounds = 0;
     loop {
         rounds += 1;
@@ -104,7 +112,7 @@ async fn invoke_notifier(chain: &Chain, bodies: &[String]) {
 }
 
 /// Kills the watcher in the middle of a round, and perhaps the notifier and the webhook.
-async fn kill_in_a_round(chain: &mut Chain, random: &mut Rng) {
+async fn kill_in_a_round(chain: &mut Chain, spill: &Sqs, random: &mut Rng) {
     let pause = Duration::from_millis(random.u64(..80));
     tokio::select! {
         _ = chain.watcher.invoke_within(&Value::Null, DEADLINE) => (),
@@ -116,9 +124,22 @@ async fn kill_in_a_round(chain: &mut Chain, random: &mut Rng) {
         chain.bell.restart().await;
     }
     if random.bool() {
+        let (endpoint, url) = (spill.endpoint(), spill.queue_url());
         chain.bell.lake.function.kill().await;
-        chain.bell.lake.function = chain.bell.lake.another_instance().await;
+        chain.bell.lake.function = start_function(&chain.bell.lake.s3, &spill_env(&endpoint, &url)).await;
+        chain.bell.lake.function.ready().await.unwrap();
     }
+}
+
+/// Kills the drain while it stores what waits in the spill queue.
+async fn kill_drain(drain: &mut Drain, chain: &Chain, waiting: &[String], random: &mut Rng) {
+    let (pause, event) = (Duration::from_millis(random.u64(..80)), sqs::event(waiting));
+    tokio::select! {
+        _ = drain.0.invoke_within(&event, DRAIN_DEADLINE) => (),
+        () = sleep(pause) => (),
+    }
+    drain.0.kill().await;
+    *drain = Drain::of(&chain.bell.lake).await;
 }
 
 fn break_something(chain: &Chain, random: &mut Rng) {
