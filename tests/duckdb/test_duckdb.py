@@ -37,6 +37,8 @@ SHAPES = [
     (sample("alert-google-cloud", severity=7, message=True), "acme-model-weights", None),
     ({"alert_id": "bare", "id": "bare", "timestamp": "2026-03-08T02:58:41Z"}, None, None),
     (sample("alert-aws", unknown={"deep": [1, {"a": None}]}, canary={"name": 12, "unknown": []}), "12", None),
+    # As the watcher and an import store what Tracebit's API lists.
+    (sample("alert-aws", p_source_label="tracebit-api", a_new_member={"nested": [1, None]}), "acme-payroll-exports", None),
     (sample("alert-aws", canary=None, principal=None, p_any_ip_addresses=["192.0.2.1", "2001:db8::1"]), None, None),
 ]
 
@@ -45,7 +47,7 @@ def lake_of(folder, shapes):
     for row, (log, *_) in enumerate(shapes):
         path = folder / f"tracebit_alert/day=2026-03-08/hour=02/20260308T025841Z-{row:032x}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(log | STANDARD | {"p_row_id": f"{row:032x}"}) + "\n")
+        path.write_text(json.dumps(STANDARD | log | {"p_row_id": f"{row:032x}"}) + "\n")
     return folder
 
 
@@ -58,11 +60,18 @@ def connect(folder):
 
 def assert_seen(folder, shapes):
     rows = connect(folder).execute(
-        "SELECT canary.name, canary_credential.name, alert_id, CAST(p_event_time AS VARCHAR), day"
+        "SELECT canary.name, canary_credential.name, alert_id, CAST(p_event_time AS VARCHAR), day, p_source_label"
         " FROM tracebit_alert ORDER BY p_row_id"
     )
     expected = [
-        (canary, credential, log["alert_id"], "2026-03-08 02:58:41.207", "2026-03-08")
+        (
+            canary,
+            credential,
+            log["alert_id"],
+            "2026-03-08 02:58:41.207",
+            "2026-03-08",
+            log.get("p_source_label", "tracebit"),
+        )
         for log, canary, credential in shapes
     ]
     assert rows.fetchall() == expected
