@@ -71,7 +71,7 @@ fn the_subject_says_how_bad_what_who_and_from_where() {
 /// The page says what must arrive after the stack's `TestCommand`.
 #[test]
 fn the_test_alert_of_the_stack_has_the_subject_that_the_page_names() {
-    let page = include_str!("../../docs/deploy.md");
+    let page = include_str!("../../docs/install.md");
     let template = include_str!("../../template.yaml");
     let body = template.split_once("  TestCommand:").unwrap().1.split_once("body='").unwrap().1;
     let body = body.split_once("}}';").unwrap().0.replace("'$id'", "test-alert-1");

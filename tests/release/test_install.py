@@ -1,4 +1,4 @@
-"""The commands of docs/deploy.md that install a release, run as they stand there, against an emulator of AWS.
+"""The commands of docs/install.md that install a release, run as they stand there, against an emulator of AWS.
 
 RELEASE names the folder with the zip, and PATH has `sam` and `aws`.
 """
@@ -21,7 +21,7 @@ import cloud as clouds
 from samtranslator.yaml_helper import yaml_parse
 
 [RELEASE] = (ROOT / os.environ["RELEASE"]).glob("tracebit-lake-*.zip")
-DEPLOY = (ROOT / "docs" / "deploy.md").read_text()
+DEPLOY = (ROOT / "docs" / "install.md").read_text()
 HEALTH_CHECK = json.loads((ROOT / "events" / "logs" / "health-check.json").read_text())
 
 

@@ -30,7 +30,7 @@ import release
 [RELEASE] = (ROOT / os.environ["RELEASE"]).glob("tracebit-lake-*.zip")
 # The number of each processor in the header of an ELF file.
 PROCESSORS = {"x86_64": 62, "arm64": 183}
-DEPLOY = (ROOT / "docs" / "deploy.md").read_text()
+DEPLOY = (ROOT / "docs" / "install.md").read_text()
 
 
 @pytest.fixture(scope="module")
@@ -183,7 +183,7 @@ def test_the_tool_signs_a_sample(files, tmp_path):
 
 
 def snippet(language, contains):
-    """The one code block of docs/deploy.md in a language that contains a text."""
+    """The one code block of docs/install.md in a language that contains a text."""
     blocks = re.findall(rf"^```{language}\n(.*?)^```$", DEPLOY, re.MULTILINE | re.DOTALL)
     [found] = [block for block in blocks if contains in block]
     return found

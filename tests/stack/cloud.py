@@ -75,7 +75,7 @@ def for_ministack(template):
     """The template without what MiniStack 1.5.33 cannot do. Nothing else here knows of its faults, apart from
     `MiniStackDoor`.
 
-    docs/deploy.md lists them, and what proves each of these things instead ("What an emulator cannot show").
+    docs/evidence.md lists them, and what proves each of these things instead ("What an emulator cannot show").
     """
     resources = {}
     for name, resource in template["Resources"].items():

@@ -1,11 +1,11 @@
-"""docs/operate.md names the metrics and the alarms that the template has; figures that stand twice agree."""
+"""The pages name the metrics and the alarms that the template has; figures that stand twice agree."""
 
 import re
 
 import pytest
 import yaml
 from stack import ROOT, source
-from test_template import EVERYTHING, LISTS, OPERATE, alarms, of_type, properties
+from test_template import EVERYTHING, LISTS, OPERATE, SCHEMA, alarms, of_type, properties
 
 
 def filtered():
@@ -19,7 +19,7 @@ def section(page, title):
 
 
 def test_the_page_explains_the_metrics_that_filters_count():
-    assert filtered() <= set(re.findall(r"`(\w+)`", section(OPERATE, "Metrics")))
+    assert filtered() <= set(re.findall(r"`(\w+)`", section(SCHEMA, "Metrics")))
 
 
 @pytest.mark.parametrize("name", alarms(**LISTS))

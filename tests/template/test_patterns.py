@@ -1,4 +1,4 @@
-"""The rule of the stack and the patterns of docs/query.md, each with events that match and events that do not."""
+"""The rule of the stack and the patterns of docs/forward.md, each with events that match and events that do not."""
 
 import json
 import re
@@ -27,8 +27,8 @@ def created(key, bucket="<LakeBucket>"):
 
 
 def documented(title):
-    """The pattern under a heading of docs/query.md."""
-    page = (ROOT / "docs/query.md").read_text()
+    """The pattern under a heading of docs/forward.md."""
+    page = (ROOT / "docs/forward.md").read_text()
     return json.loads(re.search(rf"^### {title}\n(?:(?!^#).*\n)*?```json\n((?:.*\n)*?)```", page, re.M)[1])
 
 

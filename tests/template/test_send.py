@@ -1,4 +1,4 @@
-"""The command of docs/deploy.md that runs the output TestCommand, run by a shell against a server in place of the
+"""The command of docs/install.md that runs the output TestCommand, run by a shell against a server in place of the
 function's URL. And the output RotateCommand, run by a shell."""
 
 import hashlib
@@ -64,7 +64,7 @@ def shell(command, folder, **variables):
     ("endpoint", "made"), [("FunctionUrl", "<WebhookFunctionUrl.FunctionUrl>"), ("HttpApi", "<Api.ApiEndpoint>/")]
 )
 def test_the_command_delivers_a_new_signed_alert(endpoint, made, function, tmp_path):
-    page = (ROOT / "docs/deploy.md").read_text()
+    page = (ROOT / "docs/install.md").read_text()
     command = re.search(r"^## Send a test alert\n.*?```sh\n(.*?)```", page, re.M | re.S)[1]
     output = stack(FrontDoor=endpoint)["Outputs"]["TestCommand"]["Value"].replace("<SharedSecret>", "SECRET")
     output = output.replace(made, f"http://127.0.0.1:{function.server_port}/")

@@ -22,9 +22,10 @@ OWN_ACCOUNT = {"StringEquals": {"aws:ResourceAccount": "111122223333"}}
 TLS_ONLY = {"Bool": {"aws:SecureTransport": "false"}}
 PRIVATE = dict.fromkeys(["BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPublicBuckets"], True)
 OPERATE = (ROOT / "docs/operate.md").read_text()
+SCHEMA = (ROOT / "docs/schema.md").read_text()
 # The metrics that the functions write, each with the dimension that it has besides Stack: the table that
 # `cargo xtask generate` makes of the code.
-TABLE = re.search("<!-- begin metrics.*?<!-- end metrics", OPERATE, re.S)[0]
+TABLE = re.search("<!-- begin metrics.*?<!-- end metrics", SCHEMA, re.S)[0]
 METRICS = {name: dimension or None for name, dimension in re.findall(r"^\| `(\w+)` \| (?:`(\w+)`)? ?\| ", TABLE, re.M)}
 
 

@@ -24,10 +24,10 @@ use crate::project;
 /// Write what follows from schemas/, from events/samples.yml and from the notifier
 ///
 /// `events` are the signed events in events/ and the table in events/README.md. `columns` are the Glue tables in
-/// template.yaml, the reference in docs/query.md and queries/duckdb.sql. `queries` and `views` are those of queries/
-/// and views/ in template.yaml and docs/query.md. `metrics` are those in docs/operate.md. `messages` are those in
-/// docs/respond.md. A file that has other text keeps it: only the blocks between a line with `begin` and one with `end`
-/// are written.
+/// template.yaml, the reference in docs/schema.md and queries/duckdb.sql. `queries` and `views` are those of queries/
+/// and views/ in template.yaml and docs/query.md. `metrics` are those in docs/schema.md. `messages` are those in
+/// docs/notifications.md. A file that has other text keeps it: only the blocks between a line with `begin` and one with
+/// `end` are written.
 #[derive(Args)]
 pub(crate) struct Options {
     /// What to write; everything unless it is given

@@ -1,4 +1,4 @@
-//! `template.yaml`, `docs/query.md` and `events/` say what `schemas/`, the records and the list of samples say.
+//! `template.yaml`, `docs/schema.md` and `events/` say what `schemas/`, the records and the list of samples say.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "the helpers of a test may panic, as the tests do")]
 
 use std::{
@@ -77,7 +77,7 @@ fn a_block_that_is_out_of_date_is_written_anew_and_the_rest_kept() {
     assert_eq!(fs::read_to_string(copy.path().join("events/gzip.json")).unwrap(), file("events/gzip.json"));
 }
 
-/// What `generate` makes of a copy of the project with these files: the template, and the pages on queries and metrics.
+/// What `generate` makes of a copy of the project with these files: the template, the pages, and the script for DuckDB.
 fn generated_with(files: &[(&str, &str)]) -> [String; 4] {
     let copy = copy();
     for (path, text) in files {
@@ -85,7 +85,7 @@ fn generated_with(files: &[(&str, &str)]) -> [String; 4] {
     }
     let output = generate(&["--project", copy.path().to_str().unwrap()]);
     assert!(output.status.success(), "{}", stderr(&output));
-    ["template.yaml", "docs/query.md", "docs/operate.md", "queries/duckdb.sql"]
+    ["template.yaml", "docs/query.md", "docs/schema.md", "queries/duckdb.sql"]
         .map(|path| fs::read_to_string(copy.path().join(path)).unwrap())
 }
 
@@ -116,10 +116,10 @@ fn a_log_type_with_a_metric_is_one_schema() {
         true, description: Kind, validate: {allow: [canary_deployed]}}]}\n  \
         - {name: at, type: timestamp, required: true, description: When, timeFormats: [rfc3339], isEventTime: true}\n\
         metrics:\n  - {name: Deployments, description: canaries that were deployed}\n";
-    let [template, query, operate, duckdb] = generated_with(&[("schemas/tracebit_deployment.yml", schema)]);
+    let [template, _, page, duckdb] = generated_with(&[("schemas/tracebit_deployment.yml", schema)]);
     assert!(template.contains("\n  TracebitDeploymentTable:\n"));
-    assert!(query.contains("\n### tracebit_deployment\n\nA canary was deployed."));
-    assert!(operate.contains("| `Deployments` |  | canaries that were deployed |\n"));
+    assert!(page.contains("\n### tracebit_deployment\n\nA canary was deployed."));
+    assert!(page.contains("| `Deployments` |  | canaries that were deployed |\n"));
     assert!(duckdb.contains("CREATE OR REPLACE VIEW tracebit_deployment AS"));
 }
 

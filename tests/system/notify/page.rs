@@ -1,4 +1,4 @@
-//! `docs/respond.md` shows the messages that the binary publishes.
+//! `docs/notifications.md` shows the messages that the binary publishes.
 
 use std::{fs, path::Path};
 
@@ -23,7 +23,7 @@ fn without_receipt(text: &str) -> String {
 #[tokio::test]
 async fn the_page_shows_the_messages_that_are_published() {
     let project = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let page = fs::read_to_string(project.join("docs/respond.md")).unwrap();
+    let page = fs::read_to_string(project.join("docs/notifications.md")).unwrap();
     let blocks = blocks(&page);
     assert_eq!(blocks.len(), 4);
     for (name, shown) in ["alert-aws", "alert-credential-used"].into_iter().zip(blocks.chunks(2)) {

@@ -1,4 +1,4 @@
-//! The Glue tables in `template.yaml`, and the reference of the tables in `docs/query.md`.
+//! The Glue tables in `template.yaml`, and the reference of the tables in `docs/schema.md`.
 
 use std::path::Path;
 
@@ -91,7 +91,7 @@ pub(super) fn files(project: &Path) -> Result<Vec<File>> {
     let schemas = schemas(project)?;
     let tables = schemas.iter().map(glue_table).collect::<String>() + &failures_table() + "\n";
     let reference = schemas.iter().map(reference).collect::<String>() + "\n";
-    Ok(vec![File::block("template.yaml", "tables", tables), File::block("docs/query.md", "reference", reference)])
+    Ok(vec![File::block("template.yaml", "tables", tables), File::block("docs/schema.md", "reference", reference)])
 }
 
 // ------------------------------------------------------------------------------------------------ template.yaml
@@ -181,7 +181,7 @@ pub(super) fn yaml_text(text: &str) -> String {
     if is_plain { text.to_owned() } else { format!("'{}'", text.replace('\'', "''")) }
 }
 
-// ------------------------------------------------------------------------------------------------ docs/query.md
+// ------------------------------------------------------------------------------------------------ docs/schema.md
 
 fn reference(schema: &Schema) -> String {
     let Schema { log_type, table, description, version, fields, .. } = schema;

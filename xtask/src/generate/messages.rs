@@ -1,4 +1,4 @@
-//! The messages of two samples in `docs/respond.md`, as the notifier publishes them.
+//! The messages of two samples in `docs/notifications.md`, as the notifier publishes them.
 
 use std::{fs, path::Path};
 
@@ -49,7 +49,7 @@ pub(super) fn files(project: &Path) -> Result<Vec<File>> {
         blocks += &block(name, &log, received).with_context(|| format!("{path} makes no message"))?;
     }
     blocks.push('\n');
-    Ok(vec![File::block("docs/respond.md", "messages", blocks)])
+    Ok(vec![File::block("docs/notifications.md", "messages", blocks)])
 }
 
 fn block(name: &str, log: &[u8], received: &str) -> Option<String> {

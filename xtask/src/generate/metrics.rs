@@ -1,4 +1,4 @@
-//! The table of metrics in `docs/operate.md`, of the list in `src/metrics.rs` and of the rules in the schemas.
+//! The table of metrics in `docs/schema.md`, of the list in `src/metrics.rs` and of the rules in the schemas.
 
 use std::path::Path;
 
@@ -19,7 +19,7 @@ pub(super) fn files(project: &Path) -> Result<Vec<File>> {
         };
         table += &row(&metric.name, dimension, &metric.description);
     }
-    Ok(vec![File::block("docs/operate.md", "metrics", table + "\n")])
+    Ok(vec![File::block("docs/schema.md", "metrics", table + "\n")])
 }
 
 fn row(name: &str, dimension: Option<&str>, counts: &str) -> String {
