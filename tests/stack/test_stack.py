@@ -8,8 +8,10 @@ import uuid
 import pytest
 import yaml
 from botocore.exceptions import ClientError
-from cloud import ALERT, PACKAGES, QUEUED, ROOT, STORED, new_alert, tracebit_api, wait_for
+from cloud import ALERT, PACKAGES, PATIENCE_SECONDS, QUEUED, ROOT, STORED, new_alert, tracebit_api, wait_for
 from siem import bento
+from webhook import deploy, webhook
+from webhooks import by_an_intruder, problems
 
 # The ways into the function, each with the parameters that open it.
 FRONT_DOORS = [
@@ -124,6 +126,37 @@ def test_a_siem_reads_every_record_once(cloud, tmp_path):
         wait_for(lambda: len(read()) >= len(lake) and queue.waiting() == 0, "Bento")
         assert sorted(read()) == sorted(lake)
     assert dead_letters.waiting() == 0
+
+
+def test_a_webhook_is_called_whatever_an_intruder_writes(cloud):
+    stack = deployed(cloud)
+    with webhook(problems) as (url, calls):
+        deploy(stack, url)
+        # None of these two notifies.
+        stack.deliver(HEALTH_CHECK)
+        stack.deliver(new_alert() | {"severity": "Info"})
+        hostile = by_an_intruder() | {"id": str(uuid.uuid4()), "alert_id": str(uuid.uuid4())}
+        odd = new_alert() | {"canary": {"name": [hostile["message"]]}}
+        large = new_alert() | {"message": hostile["message"] * 200}
+        assert [stack.deliver(each)[0] for each in (hostile, odd, large)] == [200] * 3
+        called = [calls.get(timeout=PATIENCE_SECONDS) for _ in range(3)]
+        assert [status for status, _ in called] == [202] * 3, called
+        records = [json.loads(record) for record in stack.records().values()]
+        rows = [each["p_row_id"] for each in records if "error" in each or each.get("alert_id") == large["alert_id"]]
+        assert sorted(body["alias"] for _, body in called) == sorted([hostile["alert_id"], *rows])
+        wait_for(lambda: stack.queue("NotifyQueue").waiting() == 0, "the notifier")
+        assert calls.empty()
+
+
+def test_any_webhook_gets_an_event_with_all_that_an_intruder_wrote(cloud):
+    stack = deployed(cloud)
+    with webhook() as (url, calls):
+        deploy(stack, url, Form="Event")
+        assert stack.deliver(by_an_intruder()) == STORED
+        status, event = calls.get(timeout=PATIENCE_SECONDS)
+        assert (status, event["source"], event["detail-type"]) == (202, "tracebit-lake", "Tracebit.Alert")
+        [record] = stack.records().values()
+        assert event["detail"] == json.loads(record)
 
 
 # --------------------------------------------------------------------------------------------------------- the watcher

@@ -75,11 +75,24 @@ def refusals(place=None, **parameters):
     ]
 
 
-def resolver_of(place, parameters):
-    defaults = {name: parameter["Default"] for name, parameter in translated()["Parameters"].items()}
-    unknown = parameters.keys() - defaults.keys()
+def example(name, **parameters):
+    """The resources of a stack of docs/examples/NAME.yaml."""
+    resolver = resolver_of(None, parameters, {"Mappings": {}, **example_source(name)})
+    return resolver.present(resolver.resources)
+
+
+def example_source(name):
+    """A template of docs/examples as it is written."""
+    return yaml_parse((ROOT / f"docs/examples/{name}.yaml").read_text())
+
+
+def resolver_of(place, parameters, template=None):
+    template = template or translated()
+    declared = template["Parameters"]
+    unknown = parameters.keys() - declared.keys()
     assert not unknown, f"no such parameters: {unknown}"
-    return Resolver(translated(), {**PSEUDO_PARAMETERS, **(place or {}), **defaults, **parameters})
+    defaults = {name: parameter["Default"] for name, parameter in declared.items() if "Default" in parameter}
+    return Resolver(template, {**PSEUDO_PARAMETERS, **(place or {}), **defaults, **parameters})
 
 
 class Resolver:
@@ -139,6 +152,8 @@ class Resolver:
             return base64.b64encode(self.value(argument).encode()).decode()
         if name == "Sub":
             return self.sub(*argument) if isinstance(argument, list) else self.sub(argument)
+        if name == "ImportValue":
+            return f"<{self.value(argument)}>"
         if name == "GetAtt":
             return self.ref(argument if isinstance(argument, str) else ".".join(argument))
         raise NotImplementedError(name)

@@ -6,7 +6,7 @@ import re
 
 import pytest
 import yaml
-from stack import ROOT, source, stack
+from stack import ROOT, example_source, source, stack
 
 TEXTS = {"Description", "ConstraintDescription", "AlarmDescription", "AssertDescription", "InputTemplate", "Comment"}
 RULES = {path.stem: yaml.safe_load(path.read_text()) for path in (ROOT / ".vale/Lake").glob("*.yml")}
@@ -47,7 +47,7 @@ def groups():
         yield group["Label"]["default"]
 
 
-ALL = sorted({*described(source()), *drawn(), *groups()})
+ALL = sorted({*described(source()), *described(example_source("webhook-destination")), *drawn(), *groups()})
 
 
 def test_the_texts_of_each_kind_are_found():
