@@ -113,6 +113,7 @@ impl Principal {
             Self::RoleSession { role, .. } => {
                 format!("the owner of role {} (whoever assumes a role chooses the session's name)", harmless(role))
             }
+            Self::Root(account) => format!("the owner of account {}", harmless(account)),
             Self::Unknown => "the owner of the canary's account".to_owned(),
             other => format!("the owner of {}", other.described(harmless).unwrap_or_default()),
         }

@@ -9,6 +9,7 @@ mod quiet;
 mod schema;
 pub(crate) mod storm;
 mod whole_way;
+mod words;
 
 use std::collections::BTreeMap;
 
