@@ -467,12 +467,13 @@ class Stack:
         self.cloud.client("sns").subscribe(TopicArn=topic, Protocol="sqs", Endpoint=queue.arn)
         return queue
 
-    def follow(self, alert_id):
-        """A queue that gets every event about an alert on the default bus."""
+    def follow(self, alert_id, bus="default"):
+        """A queue that gets every event about an alert on a bus."""
         queue, events = Queue.new(self.cloud.client("sqs"), f"{self.name}-machines"), self.cloud.client("events")
         pattern = {"source": ["tracebit-lake"], "detail": {"alert_id": [alert_id]}}
-        events.put_rule(Name=f"{self.name}-alert", EventPattern=json.dumps(pattern))
-        events.put_targets(Rule=f"{self.name}-alert", Targets=[{"Id": "queue", "Arn": queue.arn}])
+        rule = f"{self.name}-alert"
+        events.put_rule(Name=rule, EventBusName=bus, EventPattern=json.dumps(pattern))
+        events.put_targets(Rule=rule, EventBusName=bus, Targets=[{"Id": "queue", "Arn": queue.arn}])
         return queue
 
 

@@ -2,6 +2,7 @@
 an alert, and by the operator who deploys, updates, repairs and removes it."""
 
 import collections
+import datetime
 import json
 import uuid
 
@@ -107,6 +108,29 @@ def test_an_alert_reaches_people_and_machines(stack):
     wait_for(lambda: stack.queue("NotifyQueue").waiting() == 0, "the notifier")
     assert stack.queue("NotifyDeadLetters").waiting() == 0
     assert people.waiting() == 0
+
+
+def test_a_known_scanner_wakes_nobody_and_machines_see_why(cloud):
+    cloud.client("events").create_event_bus(Name="security")
+    page = "https://acme.example/runbook"
+    stack = deployed(cloud, LakePrefix="logs/", EventBusName="security", QuietRules="Yes", RunbookUrl=page)
+    expires = datetime.date.today() + datetime.timedelta(days=30)
+    rule = {"reason": "our scanner", "expires": f"{expires}", "cidr": "203.0.113.0/24"}
+    rules = json.dumps({"rules": [rule]}).encode()
+    cloud.client("s3").put_object(Bucket=stack.bucket(), Key="logs/config/quiet.json", Body=rules)
+    alert = new_alert()
+    people, machines = stack.listen(stack.outputs["AlertTopic"]), stack.follow(alert["alert_id"], bus="security")
+    assert stack.deliver(alert) == STORED
+    assert machines.next()["detail"]["p_quiet_reason"] == "our scanner"
+    # E-mail, SMS and a pager take no message with this attribute.
+    assert people.next()["MessageAttributes"]["form"]["Value"] == "chat"
+    event = alert["event"] | {"request": alert["event"]["request"] | {"ip": "198.51.100.7"}}
+    assert stack.deliver(alert | {"id": str(uuid.uuid4()), "event": event}) == STORED
+    assert "p_quiet_reason" not in machines.next()["detail"]
+    assert "form" not in people.next().get("MessageAttributes", {})
+    notifier = stack.physical_ids()["NotifyFunction"]
+    function = cloud.client("lambda").get_function_configuration(FunctionName=notifier)
+    assert function["Environment"]["Variables"]["RUNBOOK_URL"] == page
 
 
 READER = {"SiemReaderArn": "arn:aws:iam::000000000000:role/siem"}
