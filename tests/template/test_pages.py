@@ -94,3 +94,25 @@ def test_the_costs_of_the_watcher_follow_from_the_rounds_and_add_up(column, para
     ]
     assert parts == [round(each, 2) for each in expected]
     assert round(sum(parts), 2) == total
+
+
+def cells(line):
+    return [cell.strip(" *") for cell in line.strip("|").split("|")]
+
+
+def test_the_page_quotes_the_times_that_were_measured():
+    measured = (ROOT / "benches/README.md").read_text().split("### 128 MB")[1].split("###")[0]
+    header, _, *rows = [cells(line) for line in re.search(r"\| function .*?\n\n", measured, re.S)[0].strip().splitlines()]
+    columns = [header.index(name) for name in ("INIT", "first request", "warm p50", "CPU per request", "peak memory, MB")]
+    medians = {row[0]: [row[column].split(" ")[0] for column in columns] for row in rows}
+    performance = (ROOT / "docs/performance.md").read_text()
+    table = re.search(r"\| function \| INIT .*?\n\n", performance, re.S)[0].strip().splitlines()[2:]
+    quoted = {re.match(r"`([a-z-]+)`", row[0])[1]: row[1:] for row in map(cells, table)}
+    assert quoted == {name: medians[name] for name in quoted} and len(quoted) > 5
+
+
+def test_every_page_is_in_the_readmes_table():
+    """`.ci/book` makes its table of contents from it."""
+    linked = set(re.findall(r"\]\(([^)#]+\.md)\)", section((ROOT / "README.md").read_text(), "Pages")))
+    pages = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]
+    assert {str(page.relative_to(ROOT)) for page in pages} - {"README.md"} <= linked
