@@ -47,6 +47,7 @@ PATTERNS = {
             event(log("alert-aws") | {"severity": "Info"}),
             event(log("alert-aws") | {"severity": "info"}),
             event(log("alert-aws") | {"severity": "LOW"}),
+            event(log("alert-aws") | {"p_quiet_reason": "our scanner"}),
             event(log("health-check"), "Tracebit.HealthCheck"),
             event(log("alert-aws")) | {"source": "aws.s3"},
             created("tracebit_alert/day=2026-11-20/hour=02/x.json"),
