@@ -79,8 +79,8 @@ def for_ministack(template):
     """
     resources = {}
     for name, resource in template["Resources"].items():
-        # It does not know this type, and refuses a template that has it.
-        if resource["Type"] == "AWS::Athena::NamedQuery":
+        # It does not know these types, and refuses a template that has one.
+        if resource["Type"] in ("AWS::Athena::NamedQuery", "AWS::CloudWatch::CompositeAlarm"):
             continue
         # It refuses an alarm over metric math. Such an alarm keeps its name, topic and threshold, and watches nothing.
         if resource["Type"] == "AWS::CloudWatch::Alarm" and "Metrics" in resource["Properties"]:

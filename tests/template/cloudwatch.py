@@ -3,7 +3,10 @@
 An alarm is judged each minute on windows that end now: EvaluationPeriods of them, and some older ones, in case data is
 missing (AWS's examples have two more). DatapointsToAlarm of them must breach. Missing data counts as TreatMissingData
 says, but only for want of older data. Metric math: a missing operand makes the result missing; FILL of a metric
-replaces what is missing, also where nothing of it is there; MIN of several series is the lowest value in each window.
+replaces what is missing.
+
+AWS does not say what FILL makes of a metric that never had a datum. Either it is filled all the same, or the whole
+expression has no data. An alarm must decide the same in both cases, or `Unsettled` is raised.
 """
 
 import math
@@ -13,10 +16,29 @@ OLDER_WINDOWS = 2
 STATISTICS = {"Sum": math.fsum, "Maximum": max, "Minimum": min, "SampleCount": len}
 
 
+class Unsettled(AssertionError):
+    """The alarm is on or off, depending on what CloudWatch does with a metric that never had a datum."""
+
+
 def in_alarm(alarm, data, now):
     """Whether the alarm is on at minute `now`, with `data` as {(metric, *dimensions' values): {minute: value}}."""
     wanted = alarm["EvaluationPeriods"]
     series = evaluate(alarm, data, now, wanted + OLDER_WINDOWS)
+    filled = decide(alarm, series)
+    if filled != (decide(alarm, [None] * len(series)) if lacks_a_metric(alarm, data, now) else filled):
+        raise Unsettled(f"{alarm['AlarmName']} at minute {now}: {'on' if filled else 'off'} if the metric is filled")
+    return filled
+
+
+def lacks_a_metric(alarm, data, now):
+    """Whether the alarm computes with a metric that never had a datum."""
+    metrics = [part["MetricStat"]["Metric"] for part in alarm.get("Metrics", []) if "MetricStat" in part]
+    return any(min(data.get(key(metric), {}), default=math.inf) > now for metric in metrics)
+
+
+def decide(alarm, series):
+    """Whether these windows set it off, the oldest first."""
+    wanted = alarm["EvaluationPeriods"]
     breaches = [None if value is None else breaching(alarm, value) for value in series]
     present = [each for each in breaches if each is not None]
     if len(present) >= wanted:
@@ -42,12 +64,15 @@ def evaluate(alarm, data, now, count):
         for part in alarm["Metrics"]
         if (stat := part.get("MetricStat"))
     }
-    return eval(result["Expression"], {"__builtins__": {}}, {"FILL": fill, "MIN": lowest} | series).values
+    return eval(result["Expression"], {"__builtins__": {}}, {"FILL": fill} | series).values
+
+
+def key(metric):
+    return (metric["MetricName"], *(each["Value"] for each in metric["Dimensions"] if each["Name"] != "Stack"))
 
 
 def windows(metric, statistic, period, data, now, count):
-    key = (metric["MetricName"], *(each["Value"] for each in metric["Dimensions"] if each["Name"] != "Stack"))
-    points = data.get(key, {})
+    points = data.get(key(metric), {})
     minutes = period // 60
     found = []
     for age in reversed(range(count)):
@@ -71,7 +96,3 @@ class Series:
 def fill(series, value):
     return Series([value if each is None else each for each in series.values])
 
-
-def lowest(several):
-    windows = zip(*(series.values for series in several), strict=True)
-    return Series([None if None in window else min(window) for window in windows])

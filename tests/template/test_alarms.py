@@ -1,9 +1,10 @@
 """Each alarm on data that must set it off and on data that must not, judged as CloudWatch does (cloudwatch.py)."""
 
 import pytest
-from cloudwatch import in_alarm
-from stack import source
-from test_template import EVERYTHING, PAGER, SIEM, alarms
+import yaml
+from cloudwatch import Unsettled, in_alarm
+from stack import ROOT, source
+from test_template import EVERYTHING, HTTP_API, METRICS, PAGER, SIEM, alarms, of_type
 
 DAY = 24 * 60
 NOTIFY_QUEUE = "<NotifyQueue.QueueName>"
@@ -12,6 +13,8 @@ VISIBLE = "ApproximateNumberOfMessagesVisible"
 IN_FLIGHT = "ApproximateNumberOfMessagesNotVisible"
 ROUND = ("WatchProblems",)
 LISTS = {"TracebitApiUrl": "https://acme.tracebit.com"}
+# One log line has both, zero too.
+WRITTEN_TOGETHER = [{("UnknownFields",), ("UnknownSubtypes",)}]
 # What WatchMinutes may be.
 MINUTES = source()["Parameters"]["WatchMinutes"]["AllowedValues"]
 
@@ -19,8 +22,19 @@ MINUTES = source()["Parameters"]["WatchMinutes"]["AllowedValues"]
 def goes_on(alarm, data, until=3 * DAY, **parameters):
     """The minutes at which the alarm goes on, from `data` as {(metric, *dimensions): {minute: value}}."""
     declared = alarms(**{**SIEM, **PAGER, **parameters})[alarm]
+    data = written(data)
     on = [in_alarm(declared, data, minute) for minute in range(until)]
     return [minute for minute in range(until) if on[minute] and not (minute and on[minute - 1])]
+
+
+def written(data):
+    """These data with what comes with them."""
+    data = dict(data)
+    for pair in WRITTEN_TOGETHER:
+        for metric in pair & data.keys():
+            (other,) = pair - {metric}
+            data.setdefault(other, dict.fromkeys(data[metric], 0))
+    return data
 
 
 def every(minutes, value, start=0, end=3 * DAY):
@@ -38,21 +52,33 @@ AT_ONCE = [
     ("classification-failures", ("ClassificationFailures",), 1, 0),
     ("store-errors", ("StoreErrors",), 1, 0),
     ("function-errors", ("Errors", "<WebhookFunction>"), 1, 0),
-    ("drain-errors", ("Errors", "<DrainFunction>"), 1, 0),
     ("notify-errors", ("Errors", "<NotifyFunction>"), 1, 0),
-    ("watch-errors", ("Errors", "<WatchFunction>"), 1, 0),
     ("alerts-unpublished", ("AlertsUnpublished",), 1, 0),
     ("messages-not-delivered", ("NumberOfNotificationsFailed", "<AlertTopic.TopicName>"), 1, 0),
-    ("messages-not-delivered", ("NumberOfNotificationsFailed", "<AlarmTopic.TopicName>"), 1, 0),
+    ("alarms-not-delivered", ("NumberOfNotificationsFailed", "<AlarmTopic.TopicName>"), 1, 0),
+    ("notify-events-lost", ("InvocationsFailedToBeSentToDlq", "<ObjectCreatedRule>"), 1, 0),
+    ("siem-events-lost", ("InvocationsFailedToBeSentToDlq", "<SiemRule>"), 1, 0),
     ("throttles", ("Throttles", "<WebhookFunction>"), 1, 0),
     ("rejected-burst", ("Unauthorized",), 100, 99),
-    ("spill-queue-depth", (VISIBLE, SPILL_QUEUE), 100, 99),
-    ("spill-queue-depth", (IN_FLIGHT, SPILL_QUEUE), 100, 99),
     ("spill-dead-letters", (VISIBLE, "<SpillDeadLetters.QueueName>"), 1, 0),
     ("notify-dead-letters", (VISIBLE, "<NotifyDeadLetters.QueueName>"), 1, 0),
     ("pager-dead-letters", (VISIBLE, "<PagerDeadLetters.QueueName>"), 1, 0),
     ("siem-dead-letters", (VISIBLE, "<SiemDeadLetters.QueueName>"), 1, 0),
     ("siem-queue-age", ("ApproximateAgeOfOldestMessage", "<SiemQueue.QueueName>"), 3600, 3599),
+]
+
+
+def alarm_of_one_metric(name, alarm):
+    (metric,) = [alarm["MetricName"], *(each["Value"] for each in alarm["Dimensions"] if each["Name"] != "Stack")],
+    return name, tuple(metric), alarm["Threshold"], alarm["Threshold"] - 1
+
+
+# An alarm that alarms.yml adds in the plain form is among them without a line above.
+AT_ONCE += [
+    alarm_of_one_metric(name, alarm)
+    for name, alarm in alarms(**SIEM, **PAGER).items()
+    if name not in {listed for listed, *_ in AT_ONCE} and "MetricName" in alarm
+    and alarm["ComparisonOperator"].startswith("GreaterThan") and alarm.get("DatapointsToAlarm") == 1
 ]
 
 
@@ -68,7 +94,7 @@ def test_one_datum_sets_it_off(alarm, metric, enough, not_enough):
 def test_a_datum_that_is_three_minutes_late_sets_it_off(alarm, metric, enough, not_enough):
     declared = alarms(**SIEM, **PAGER)[alarm]
     # When the datum of minute 300 arrives, the alarm has judged the windows that end until minute 302.
-    assert in_alarm(declared, {metric: {300: enough}}, 303)
+    assert in_alarm(declared, written({metric: {300: enough}}), 303)
 
 
 def test_quiet_rules_that_cannot_be_used_set_it_off_for_an_hour():
@@ -78,15 +104,15 @@ def test_quiet_rules_that_cannot_be_used_set_it_off_for_an_hour():
     assert goes_on("quiet-rules", {("VoidQuietRules",): {300: 0}}, 400, **quiet) == []
 
 
-HTTP_API = [
+AT_AN_HTTP_API = [
     ("rejected-burst", ("Unauthorized",), 100, 99),
-    ("throttles", ("ApiThrottled",), 1, 0),
+    ("api-throttles", ("ApiThrottled",), 1, 0),
     ("throttles", ("Throttles", "<WebhookFunction>"), 1, 0),
     ("function-errors", ("Errors", "<WebhookFunction>"), 1, 0),
 ]
 
 
-@pytest.mark.parametrize(("alarm", "metric", "enough", "not_enough"), HTTP_API)
+@pytest.mark.parametrize(("alarm", "metric", "enough", "not_enough"), AT_AN_HTTP_API)
 def test_one_datum_sets_it_off_at_an_http_api(alarm, metric, enough, not_enough):
     assert goes_on(alarm, {metric: {300: enough}}, 400, FrontDoor="HttpApi") == [300]
     assert goes_on(alarm, {metric: {300: not_enough}}, 400, FrontDoor="HttpApi") == []
@@ -125,15 +151,29 @@ def test_a_new_stack_is_silent_and_the_first_check_ends_it():
     assert "health-checks-silent" not in alarms(HealthCheckSilenceHours=0)
 
 
-def test_a_spill_queue_sets_it_off_after_an_hour_and_a_short_outage_does_not():
-    waiting = lambda start, end: {(VISIBLE, SPILL_QUEUE): every(1, 1, start, end)}
-    (minute,) = goes_on("spill-queue-age", waiting(100, 500), 600)
+# A message waits, or is in flight until a function that could not handle it gets it again. SQS writes the second count only
+# if there are such messages.
+QUEUES = [
+    ("spill-queue-age", (VISIBLE, SPILL_QUEUE)),
+    ("spill-queue-retries", (IN_FLIGHT, SPILL_QUEUE)),
+    ("notify-queue-age", (VISIBLE, NOTIFY_QUEUE)),
+    ("notify-queue-retries", (IN_FLIGHT, NOTIFY_QUEUE)),
+]
+
+
+@pytest.mark.parametrize(("alarm", "count"), QUEUES[:2])
+def test_a_spill_queue_sets_it_off_after_an_hour_and_a_short_outage_does_not(alarm, count):
+    waiting = lambda start, end: {count: every(1, 1, start, end)}
+    (minute,) = goes_on(alarm, waiting(100, 500), 600)
     assert 45 <= minute - 100 <= 60
-    assert goes_on("spill-queue-age", waiting(100, 140), 600) == []
-    # The drain has the message for most of the time, and SQS's counts have gaps.
+    assert goes_on(alarm, waiting(100, 140), 600) == []
+
+
+def test_a_message_that_the_drain_has_most_of_the_time_sets_one_off_though_counts_have_gaps():
     spotty = {(VISIBLE, SPILL_QUEUE): every(15, 1, 100, 500), (IN_FLIGHT, SPILL_QUEUE): every(4, 1, 100, 500)}
-    (minute,) = goes_on("spill-queue-age", spotty, 600)
+    (minute,) = goes_on("spill-queue-retries", spotty, 600)
     assert 45 <= minute - 100 <= 60
+    assert goes_on("spill-queue-age", spotty, 600) == []
 
 
 @pytest.mark.parametrize("gap", range(100, 300, 13))
@@ -143,11 +183,122 @@ def test_ten_minutes_without_data_do_not_hide_a_full_spill_queue(gap):
     assert all(in_alarm(declared, waiting, minute) for minute in range(165, 400))
 
 
-def test_a_notifier_that_falls_behind_sets_it_off_and_a_burst_does_not():
-    waiting = lambda minutes: {(IN_FLIGHT, NOTIFY_QUEUE): every(1, 5, 100, 100 + minutes)}
-    (minute,) = goes_on("notify-queue-age", waiting(60), 300)
+@pytest.mark.parametrize(("alarm", "count"), QUEUES[2:])
+def test_a_notifier_that_falls_behind_sets_it_off_and_a_burst_does_not(alarm, count):
+    waiting = lambda minutes: {count: every(1, 5, 100, 100 + minutes)}
+    (minute,) = goes_on(alarm, waiting(60), 300)
     assert minute - 100 <= 10
-    assert goes_on("notify-queue-age", waiting(5), 300) == []
+    assert goes_on(alarm, waiting(5), 300) == []
+
+
+def test_unhealthy_checks_send_one_message_however_often_they_come():
+    for minutes in (60, 12 * 60, DAY - 1):
+        unhealthy = every(minutes, 1, start=60, end=2 * DAY)
+        # A delivery without a health check writes a 0.
+        found = {("UnhealthyHealthChecks",): every(50, 0, end=2 * DAY) | unhealthy}
+        assert goes_on("unhealthy-health-check", found, 2 * DAY) == [60]
+
+
+# ------------------------------------------------------------------------------------------ what AWS does not document
+
+
+def summed(expression):
+    """An alarm over two metrics, as some were before."""
+    metric = lambda name: {"Namespace": "N", "MetricName": name, "Dimensions": []}
+    part = lambda name: {"Id": name, "ReturnData": False, "MetricStat": {"Metric": metric(name), "Stat": "Sum", "Period": 60}}
+    return {
+        "AlarmName": "sum",
+        "Metrics": [{"Id": "both", "Expression": expression}, part("a"), part("b")],
+        "EvaluationPeriods": 3,
+        "DatapointsToAlarm": 1,
+        "ComparisonOperator": "GreaterThanOrEqualToThreshold",
+        "Threshold": 1,
+        "TreatMissingData": "notBreaching",
+    }
+
+
+def test_an_alarm_may_not_depend_on_what_fill_makes_of_a_metric_that_never_existed():
+    filled = summed("FILL(a, 0) + FILL(b, 0)")
+    with pytest.raises(Unsettled):
+        in_alarm(filled, {("a",): {5: 1}}, 5)
+    with pytest.raises(Unsettled):
+        in_alarm(filled, {("a",): {5: 1}, ("b",): {6: 0}}, 5)
+    assert in_alarm(filled, {("a",): {5: 1}, ("b",): {1: 0}}, 5)
+    # Without FILL nothing is undocumented, but such metrics must come together.
+    assert not in_alarm(summed("a + b"), {("a",): {5: 1}}, 5)
+    assert in_alarm(summed("a + b"), {("a",): {5: 1}, ("b",): {5: 0}}, 5)
+
+
+def test_only_a_metric_whose_absence_is_the_fault_is_filled():
+    filled = {name for name, alarm in alarms(**EVERYTHING, **HTTP_API).items() if "FILL" in str(alarm.get("Metrics"))}
+    assert filled == {"health-checks-silent", "watch-silent"}
+
+
+# What a healthy stack writes: each round, each health check, and SQS's and Lambda's counts.
+HEALTHY = {
+    **{(name,): every(5, 0, start=4, end=180) for name in METRICS if METRICS[name] is None},
+    **{(name,): every(5, 2, start=4, end=180) for name in ("AlertSubscribers", "AlarmSubscribers")},
+    ("HealthChecks",): every(10, 1, start=8, end=180),
+    **{(VISIBLE, queue): every(1, 0, end=180) for queue in (NOTIFY_QUEUE, SPILL_QUEUE, "<SiemQueue.QueueName>")},
+    **{(name, "<WebhookFunction>"): every(10, 0, start=8, end=180) for name in ("Errors", "Throttles")},
+}
+
+
+@pytest.mark.parametrize("parameters", [EVERYTHING, {**EVERYTHING, **HTTP_API}])
+def test_a_healthy_new_stack_sets_off_nothing_after_its_first_round_and_health_check(parameters):
+    for name, alarm in alarms(**parameters).items():
+        until = {"health-checks-silent": 8, "watch-silent": 4}.get(name, 0)
+        assert [minute for minute in range(0, 180) if in_alarm(alarm, HEALTHY, minute)] == list(range(until)), name
+
+
+def test_a_stack_without_any_data_is_in_the_two_alarms_about_silence():
+    on = {name for name, alarm in alarms(**EVERYTHING, **HTTP_API).items() if in_alarm(alarm, {}, 300)}
+    assert on == {"health-checks-silent", "watch-silent"}
+
+
+# --------------------------------------------------------------------------------------------------------- alarms.yml
+
+LISTED = yaml.safe_load((ROOT / "alarms.yml").read_text())
+URGENT = {each["name"] for each in LISTED if each["urgency"] == "act-now"}
+
+
+def test_each_alarm_says_how_urgent_it_is_and_where_its_runbook_is():
+    begins = {"alert": "Act now. ", "act-now": "Act now. ", "today": "Today. ", "this-week": "This week. "}
+    longest = "https://" + "x" * 300
+    for each in LISTED:
+        for parameters, page in [({}, "docs/operate.md"), ({"RunbookUrl": longest}, longest)]:
+            text = alarms(**EVERYTHING, **HTTP_API, **parameters)[each["name"]]["AlarmDescription"]
+            assert text.startswith(begins[each["urgency"]]) and text.endswith(f". Runbook: {page}#{each['name']}")
+            # PagerDuty's summary has 1,024 characters, too, with the alarm's name before it. A quotation mark would break it.
+            assert len("x" * 128 + f"-{each['name']}: {text}") <= 1024 and not set(text) & set('"\\\n'), each["name"]
+
+
+@pytest.mark.parametrize("parameters", [{}, EVERYTHING, {"HealthCheckSilenceHours": 0}, HTTP_API])
+def test_one_alarm_is_on_while_any_alarm_is_that_needs_somebody_now(parameters):
+    (composite,) = of_type("AWS::CloudWatch::CompositeAlarm", **parameters).values()
+    assert composite["AlarmName"] == "lake-act-now"
+    present = {
+        logical_id
+        for logical_id, each in of_type("AWS::CloudWatch::Alarm", **parameters).items()
+        if each["AlarmName"].removeprefix("lake-") in URGENT
+    }
+    assert set(composite["AlarmRule"].split(" OR ")) == {f'ALARM("<{each}>")' for each in present}
+    # Nobody gets a second e-mail. A pager gets the end, too.
+    assert composite["AlarmActions"] == composite["OKActions"] == ["<ActNowTopic>"]
+    assert not [each for each in of_type("AWS::SNS::Subscription", AlarmEmail="a@b.example").values() if "ActNow" in str(each)]
+
+
+def test_the_end_is_said_where_it_means_that_the_fault_is_over():
+    for each in LISTED:
+        said = alarms(**EVERYTHING, **HTTP_API)[each["name"]].get("OKActions", [])
+        assert said == (["<AlarmTopic>"] if each.get("says_ok") else []), each["name"]
+        # What looks at single events goes off by itself.
+        assert not said or not {"Errors", "Throttles", "NumberOfNotificationsFailed"} & {each.get("metric")}
+
+
+def test_own_metrics_of_alarms_exist():
+    named = {each["metric"] for each in LISTED if "metric" in each and "namespace" not in each}
+    assert named - METRICS.keys() == {"ApiThrottled"}
 
 
 # ------------------------------------------------------------------------------------------------------- the watcher
@@ -185,7 +336,7 @@ def test_of_two_rounds_in_a_period_one_that_found_something_and_one_without_prob
     both = rounds(minutes, [1] * 30) | rounds(minutes, [0] * 30, start=1)
     on = lambda alarm, metric: goes_on(alarm, {metric: both}, 30 * minutes, WatchMinutes=minutes, **LISTS)
     assert on("alerts-unpublished", ("AlertsUnpublished",)) == on("alerts-missing", ("AlertsMissing",)) == [0]
-    assert on("nobody-listens", ("AlarmSubscribers",)) == [1]
+    assert on("nobody-listens", ("AlertSubscribers",)) == on("nobody-gets-alarms", ("AlarmSubscribers",)) == [1]
     assert on("watch-problems", ROUND) == []
 
 
@@ -196,17 +347,16 @@ def test_alerts_are_missing_only_where_tracebits_list_is_known():
 
 
 @pytest.mark.parametrize("minutes", MINUTES)
-@pytest.mark.parametrize("topic", ["AlertSubscribers", "AlarmSubscribers"])
-def test_a_topic_without_a_subscriber_sets_it_off_at_once(topic, minutes):
-    both = {(name,): rounds(minutes, [2] * 30) for name in ("AlertSubscribers", "AlarmSubscribers")}
-    on = lambda data: goes_on("nobody-listens", data, 30 * minutes, WatchMinutes=minutes)
-    assert on(both) == []
-    left = both | {(topic,): rounds(minutes, [1] * 10 + [0] * 20)}
-    assert on(left) == [10 * minutes]
-    # One topic alone could be looked at.
-    assert on({(topic,): left[topic,]}) == [10 * minutes]
+@pytest.mark.parametrize(
+    ("alarm", "topic"), [("nobody-listens", "AlertSubscribers"), ("nobody-gets-alarms", "AlarmSubscribers")]
+)
+def test_a_topic_without_a_subscriber_sets_it_off_at_once(alarm, topic, minutes):
+    on = lambda counted: goes_on(alarm, counted, 30 * minutes, WatchMinutes=minutes)
+    assert on({(topic,): rounds(minutes, [2] * 30)}) == []
+    # Whether or not the other topic could be looked at.
+    assert on({(topic,): rounds(minutes, [1] * 10 + [0] * 20)}) == [10 * minutes]
     # Nobody could look. watch-problems says that.
-    assert on({}) == [] and alarms()["nobody-listens"]["TreatMissingData"] == "notBreaching"
+    assert on({}) == [] and alarms()[alarm]["TreatMissingData"] == "notBreaching"
 
 
 @pytest.mark.parametrize("minutes", MINUTES)
@@ -237,15 +387,13 @@ def test_two_rounds_that_fail_are_not_silence():
 def test_a_new_stack_has_no_round_and_the_first_one_ends_the_silence():
     declared = alarms()["watch-silent"]
     assert in_alarm(declared, {}, 0)
-    # AWS does not say whether FILL fills a metric that never had a datum.
-    assert declared["TreatMissingData"] == "breaching"
     assert not in_alarm(declared, {ROUND: {4: 0}}, 4)
     # Chat is connected by the deployment, so it gets the first message and must get the second.
     assert declared["OKActions"] == ["<AlarmTopic>"]
 
 
 def test_every_alarm_was_set_off_above():
-    tested = {alarm for alarm, *_ in AT_ONCE}
-    tested |= {"health-checks-silent", "spill-queue-age", "notify-queue-age"}
-    tested |= {"alerts-missing", "nobody-listens", "watch-problems", "watch-silent", "quiet-rules"}
-    assert tested == alarms(**EVERYTHING).keys()
+    tested = {alarm for alarm, *_ in AT_ONCE + AT_AN_HTTP_API + QUEUES}
+    tested |= {"health-checks-silent", "alerts-missing", "nobody-listens", "nobody-gets-alarms"}
+    tested |= {"watch-problems", "watch-silent", "quiet-rules"}
+    assert tested == alarms(**EVERYTHING, **HTTP_API).keys() == {each["name"] for each in LISTED}

@@ -5,6 +5,7 @@ import re
 import urllib.parse
 
 import pytest
+import yaml
 from stack import ROOT, refusals, source, stack
 from transformers import transformed
 
@@ -79,6 +80,11 @@ def of_type(kind, **parameters):
             "PermissionsBoundaryArn",
             ["", "arn:aws:iam::111122223333:policy/team/boundary", "arn:aws:iam::aws:policy/PowerUserAccess"],
             ["boundary", "arn:aws:iam::111122223333:role/boundary", "arn:aws:iam::1:policy/x"],
+        ),
+        (
+            "RunbookUrl",
+            ["", "https://acme.example/docs/operate.md", "https://acme.example/" + "x" * 287],
+            ["http://acme.example", "acme.example", "https://a b", 'https://a"b', "https://a\\b", "https://" + "x" * 301],
         ),
         ("PagerDutyRoutingKey", ["", ROUTING_KEY], [ROUTING_KEY[1:], f"{ROUTING_KEY}0", f" {ROUTING_KEY[1:]}", "key"]),
         (
@@ -597,10 +603,8 @@ def test_the_notifiers_role_may_read_publish_and_mark_and_nothing_else():
 # --------------------------------------------------------------------------------------------------------- the pager
 
 PAGER_RULES = ["PagerAlertRule", "PagerOtherAlertRule", "PagerAlarmRule", "PagerResolveRule"]
-# The alarms that need somebody now, as the runbook says. An alert has a rule of its own, and the pager's own alarm cannot
-# call it. What fits no schema may be an alert.
-NOW = re.findall(r"^\| \*\*now\*\*.*", OPERATE, re.M)
-PAGED = set(re.findall(r"#([a-z-]+)\)", "".join(NOW))) - {"alert", "pager-dead-letters"} | {"classification-failures"}
+# The alarms that need somebody now. An alert has a rule of its own.
+PAGED = [each["name"] for each in yaml.safe_load((ROOT / "alarms.yml").read_text()) if each["urgency"] == "act-now"]
 
 
 def paged(rule, event):
@@ -715,19 +719,20 @@ def test_nothing_that_an_intruder_writes_keeps_the_pager_quiet():
 
 
 def test_an_alarm_about_lost_alerts_calls_the_pager_and_is_resolved():
-    declared = of_type("AWS::CloudWatch::Alarm", **EVERYTHING)
-    names = lambda rule, **parameters: [
-        declared[each[1:-5]]["AlarmName"].removeprefix("lake-")
-        for each in properties(rule, **PAGER, **parameters)["EventPattern"]["resources"]
-    ]
     for rule, state in (("PagerAlarmRule", "ALARM"), ("PagerResolveRule", "OK")):
         pattern = properties(rule, **PAGER)["EventPattern"]
-        assert pattern["detail"] == {"state": {"value": [state]}}
-        assert (pattern["source"], pattern["detail-type"]) == (["aws.cloudwatch"], ["CloudWatch Alarm State Change"])
-        assert sorted(names(rule, **LISTS)) == sorted(PAGED)
-        assert PAGED - set(names(rule, HealthCheckSilenceHours=0)) == {"alerts-missing", "health-checks-silent"}
+        assert pattern == {
+            "source": ["aws.cloudwatch"],
+            "detail-type": ["CloudWatch Alarm State Change"],
+            "account": ["111122223333"],
+            "region": ["eu-west-1"],
+            "detail": {"state": {"value": [state]}, "alarmName": [f"lake-{name}" for name in PAGED]},
+        }
+        # EventBridge takes no longer one, so a stack with a pager has a name of at most 58 characters.
+        long = stack({"AWS::StackName": "x" * 58}, **PAGER)["Resources"][rule]["Properties"]["EventPattern"]
+        assert len(json.dumps(long, separators=(",", ":"))) <= 2048
     for name in PAGED:
-        alarm = alarms(**EVERYTHING)[name]
+        alarm = alarms(**EVERYTHING, **HTTP_API)[name]
         # The example of CloudWatch's user guide, for this alarm.
         event = {
             "account": "111122223333",
@@ -991,7 +996,7 @@ def test_messages_about_alerts_are_encrypted_and_sent_over_tls_alone():
     assert properties("AlertTopic")["KmsMasterKeyId"] == "alias/aws/sns"
     assert properties("AlertTopic", KmsKeyArn=KEY)["KmsMasterKeyId"] == "alias/aws/sns"
     assert "KmsMasterKeyId" not in properties("AlarmTopic"), "alarms cannot publish with SNS's own key"
-    for policy in ("AlertTopicPolicy", "AlarmTopicPolicy"):
+    for policy in ("AlertTopicPolicy", "AlarmTopicPolicy", "ActNowTopicPolicy"):
         denied, *_ = properties(policy)["PolicyDocument"]["Statement"]
         assert (denied["Effect"], denied["Action"], denied["Condition"]) == ("Deny", "sns:Publish", TLS_ONLY)
 
@@ -1044,6 +1049,17 @@ def test_alarms_and_the_rule_of_deletions_may_publish_to_the_topic_of_alarms():
     assert set(re.findall(r"<(\w+)>", shown["InputTemplate"])) == set(shown["InputPathsMap"])
     section = re.search(r"Bring back a deleted record", shown["InputTemplate"])[0]
     assert f"## {section}\n" in (ROOT / "docs/operate.md").read_text()
+
+
+def test_alarms_alone_may_publish_to_the_topic_for_pagers():
+    _, allowed = properties("ActNowTopicPolicy")["PolicyDocument"]["Statement"]
+    assert without("Sid", allowed) == {
+        "Effect": "Allow",
+        "Principal": {"Service": "cloudwatch.amazonaws.com"},
+        "Action": "sns:Publish",
+        "Resource": "<ActNowTopic>",
+        "Condition": {"StringEquals": {"aws:SourceAccount": "111122223333"}},
+    }
 
 
 def test_a_deployment_fails_if_the_bus_does_not_exist():
@@ -1333,16 +1349,15 @@ def alarms(**parameters):
 
 
 def test_every_alarm_tells_the_topic_and_is_explained():
-    operate = (ROOT / "docs/operate.md").read_text()
-    for name, alarm in alarms(**EVERYTHING).items():
+    declared = alarms(**EVERYTHING, **HTTP_API)
+    for name, alarm in declared.items():
         assert alarm["AlarmActions"] == ["<AlarmTopic>"], name
-        assert alarm["AlarmDescription"], name
-        assert f"### {name}\n" in operate, name
-    assert set(re.findall(r"^### ([a-z-]+)$", operate, re.M)) == alarms(**EVERYTHING).keys()
+        assert f"### {name}\n" in OPERATE, name
+    assert set(re.findall(r"^### ([a-z-]+)$", OPERATE, re.M)) == declared.keys()
 
 
 def test_metrics_are_of_this_stack_alone():
-    for name, alarm in alarms(**EVERYTHING).items():
+    for name, alarm in alarms(**EVERYTHING, **HTTP_API).items():
         parts = [part["MetricStat"]["Metric"] for part in alarm.get("Metrics", []) if "MetricStat" in part] or [alarm]
         for metric in parts:
             dimensions = {each["Name"]: each["Value"] for each in metric["Dimensions"]}
@@ -1418,9 +1433,13 @@ def test_the_address_is_the_first_parameter_asked_for():
 def test_the_dashboard_shows_every_alarm_and_every_metric(parameters, metrics):
     body = properties("Dashboard", **parameters)["DashboardBody"]
     widgets = json.loads(body)["widgets"]
-    (alarm_widget,) = [widget for widget in widgets if widget["type"] == "alarm"]
-    expected = {f"<{name}.Arn>" for name in of_type("AWS::CloudWatch::Alarm", **parameters)}
-    assert set(alarm_widget["properties"]["alarms"]) == expected
+    # In this order, because CloudWatch sorts the alarms of a widget by their names.
+    shown = [widget["properties"] for widget in widgets if widget["type"] == "alarm"]
+    assert [each["title"] for each in shown] == ["Act now", "Today", "This week"]
+    declared = of_type("AWS::CloudWatch::Alarm", **parameters)
+    for each, begins in zip(shown, ["Act now. ", "Today. ", "This week. "], strict=True):
+        urgent = {f"<{name}.Arn>" for name, alarm in declared.items() if alarm["AlarmDescription"].startswith(begins)}
+        assert set(each["alarms"]) == urgent
 
     own = [line for line in metric_lines(widgets) if line[0] == "TracebitLake"]
     assert all(line[2:4] == ["Stack", "lake"] for line in own)

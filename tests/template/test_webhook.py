@@ -122,8 +122,8 @@ def test_what_the_webhook_does_not_take_is_a_dead_letter_and_sets_off_an_alarm()
     rules = [f"<{rule}.Arn>" for rule in RULES]
     assert allowed["Condition"] == {"ArnEquals": {"aws:SourceArn": rules}}
     alarm, pagers = webhook("DeadLettersAlarm", LakeStack="lake"), properties("PagerDeadLettersAlarm", **PAGER)
-    own = {"AlarmName", "AlarmDescription", "Dimensions", "AlarmActions"}
+    own = {"AlarmName", "AlarmDescription", "Dimensions", "AlarmActions", "OKActions"}
     judged = lambda alarm: {name: value for name, value in alarm.items() if name not in own}
     assert judged(alarm) == judged(pagers)
     assert alarm["Dimensions"] == [{"Name": "QueueName", "Value": "<DeadLetters.QueueName>"}]
-    assert alarm["AlarmActions"] == [f"<{stack()['Outputs']['AlarmTopic']['Export']['Name']}>"]
+    assert alarm["AlarmActions"] == alarm["OKActions"] == [f"<{stack()['Outputs']['AlarmTopic']['Export']['Name']}>"]

@@ -21,7 +21,9 @@ def described(node):
     elif isinstance(node, dict):
         for key, value in node.items():
             text = value.get("Fn::Sub", "") if isinstance(value, dict) else value
-            if key in TEXTS and isinstance(text, str):
+            if key in TEXTS and isinstance(text, list):
+                yield text[0]
+            elif key in TEXTS and isinstance(text, str):
                 yield text
             else:
                 yield from described(value)
@@ -53,6 +55,7 @@ ALL = sorted({*described(source()), *described(example_source("webhook-destinati
 def test_the_texts_of_each_kind_are_found():
     assert {"Endpoint", "## Was anybody notified?", "Requests and payload bytes, per hour", "dead letters"} <= set(ALL)
     assert sum(text.startswith("must be") for text in ALL) > 20
+    assert sum(text.startswith("Act now. ") for text in ALL) > 10
     assert len(FORBIDDEN) > 5
 
 

@@ -1,5 +1,6 @@
-//! `generate`: writes what follows from the schemas, from the list of samples, and from the notifier.
+//! `generate`: writes what follows from the schemas, the lists of samples and alarms, the queries, and the notifier.
 
+mod alarms;
 mod columns;
 mod duckdb;
 mod events;
@@ -21,13 +22,13 @@ use tracebit_lake::core::schema::Schemas;
 
 use crate::project;
 
-/// Write what follows from schemas/, from events/samples.yml and from the notifier
+/// Write what follows from schemas/, events/samples.yml, queries/, views/, alarms.yml and the notifier
 ///
 /// `events` are the signed events in events/ and the table in events/README.md. `columns` are the Glue tables in
 /// template.yaml, the reference in docs/schema.md and queries/duckdb.sql. `queries` and `views` are those of queries/
-/// and views/ in template.yaml and docs/query.md. `metrics` are those in docs/schema.md. `messages` are those in
-/// docs/notifications.md. A file that has other text keeps it: only the blocks between a line with `begin` and one with
-/// `end` are written.
+/// and views/ in template.yaml and docs/query.md. `metrics` are those in docs/schema.md. `alarms` are those of
+/// alarms.yml in template.yaml and docs/operate.md. `messages` are those in docs/notifications.md. A file that has
+/// other text keeps it: only the blocks between a line with `begin` and one with `end` are written.
 #[derive(Args)]
 pub(crate) struct Options {
     /// What to write; everything unless it is given
@@ -47,6 +48,7 @@ enum What {
     Queries,
     Views,
     Metrics,
+    Alarms,
     Messages,
 }
 
@@ -81,13 +83,14 @@ impl File {
 type Maker = fn(&Path) -> Result<Vec<File>>;
 
 pub(crate) fn run(options: &Options) -> Result<()> {
-    let makers: [(What, Maker); 7] = [
+    let makers: [(What, Maker); 8] = [
         (What::Events, events::files),
         (What::Columns, columns::files),
         (What::Columns, duckdb::files),
         (What::Queries, queries::files),
         (What::Views, views::files),
         (What::Metrics, metrics::files),
+        (What::Alarms, alarms::files),
         (What::Messages, messages::files),
     ];
     // A file that has several blocks is written once.

@@ -45,7 +45,9 @@ fn copy() -> tempfile::TempDir {
             }
         }
     }
-    fs::copy(project().join("template.yaml"), copy.path().join("template.yaml")).unwrap();
+    for name in ["alarms.yml", "template.yaml"] {
+        fs::copy(project().join(name), copy.path().join(name)).unwrap();
+    }
     copy
 }
 
@@ -78,14 +80,14 @@ fn a_block_that_is_out_of_date_is_written_anew_and_the_rest_kept() {
 }
 
 /// What `generate` makes of a copy of the project with these files: the template, the pages, and the script for DuckDB.
-fn generated_with(files: &[(&str, &str)]) -> [String; 4] {
+fn generated_with(files: &[(&str, &str)]) -> [String; 5] {
     let copy = copy();
     for (path, text) in files {
         fs::write(copy.path().join(path), text).unwrap();
     }
     let output = generate(&["--project", copy.path().to_str().unwrap()]);
     assert!(output.status.success(), "{}", stderr(&output));
-    ["template.yaml", "docs/query.md", "docs/schema.md", "queries/duckdb.sql"]
+    ["template.yaml", "docs/query.md", "docs/schema.md", "queries/duckdb.sql", "docs/operate.md"]
         .map(|path| fs::read_to_string(copy.path().join(path)).unwrap())
 }
 
@@ -110,13 +112,45 @@ fn a_column_of_a_view_stands_once() {
 }
 
 #[test]
+fn an_alarm_is_one_entry_of_a_list() {
+    let entries = "\n- name: drained-late\n  urgency: act-now\n  says: It is late. Look.\n  metric: DrainedLate\n  at_least: 5\n\
+                   \n- name: drained-early\n  urgency: today\n  condition: WatchesList\n  says: It is early.\n  metric: DrainedEarly\n";
+    let [template, _, _, _, page] = generated_with(&[("alarms.yml", &(file("alarms.yml") + entries))]);
+    let resource = "\n  DrainedLateAlarm:\n    Type: AWS::CloudWatch::Alarm\n    Properties:\n      \
+                    AlarmName: !Sub ${AWS::StackName}-drained-late\n      AlarmDescription: !Sub\n        - >-\n          \
+                    Act now. It is late. Look.\n          Runbook: ${Runbook}#drained-late\n";
+    assert!(template.contains(resource));
+    assert!(template.contains("\n      MetricName: DrainedLate\n"));
+    assert!(template.contains("\n      Threshold: 5\n"));
+    // The dashboard, the composite alarm, and the two rules of the pager.
+    assert_eq!(template.matches("!Sub '\"${DrainedLateAlarm.Arn}\"'").count(), 1);
+    assert_eq!(template.matches("!Sub 'ALARM(\"${DrainedLateAlarm}\")'").count(), 1);
+    assert_eq!(template.matches("!Sub ${AWS::StackName}-drained-late\n").count(), 3);
+    let shown = "!If [WatchesList, !Sub '\"${DrainedEarlyAlarm.Arn}\"', !Ref AWS::NoValue]";
+    assert_eq!(template.matches(shown).count(), 1);
+    assert_eq!(template.matches("!Sub ${AWS::StackName}-drained-early\n").count(), 1);
+    assert!(page.contains("| **now** | [drained-late](#drained-late) | It is late |\n"));
+    assert!(page.contains("| **today** | [drained-early](#drained-early) | It is early |\n"));
+}
+
+#[test]
+fn an_alarm_without_a_metric_is_an_error_that_names_it() {
+    let copy = copy();
+    let entry = "\n- {name: empty, urgency: today, says: Nothing.}\n";
+    fs::write(copy.path().join("alarms.yml"), file("alarms.yml") + entry).unwrap();
+    let output = generate(&["--check", "--project", copy.path().to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("alarms.yml: empty"), "{}", stderr(&output));
+}
+
+#[test]
 fn a_log_type_with_a_metric_is_one_schema() {
     let schema = "schema: Tracebit.Deployment\ndescription: A canary was deployed.\nversion: 1\nfields:\n  \
         - {name: discriminator, type: object, required: true, description: Kind, fields: [{name: type, type: string, required: \
         true, description: Kind, validate: {allow: [canary_deployed]}}]}\n  \
         - {name: at, type: timestamp, required: true, description: When, timeFormats: [rfc3339], isEventTime: true}\n\
         metrics:\n  - {name: Deployments, description: canaries that were deployed}\n";
-    let [template, _, page, duckdb] = generated_with(&[("schemas/tracebit_deployment.yml", schema)]);
+    let [template, _, page, duckdb, _] = generated_with(&[("schemas/tracebit_deployment.yml", schema)]);
     assert!(template.contains("\n  TracebitDeploymentTable:\n"));
     assert!(page.contains("\n### tracebit_deployment\n\nA canary was deployed."));
     assert!(page.contains("| `Deployments` |  | canaries that were deployed |\n"));

@@ -87,9 +87,11 @@ fn resource(name: &str, description: &str, sql: &str) -> String {
 
 fn logical_id(name: &str) -> String {
     let known = LOGICAL_IDS.iter().find(|(known, _)| *known == name).map(|(_, id)| (*id).to_owned());
-    let id = known.unwrap_or_else(|| {
-        let capital = |word: &str| word[..1].to_ascii_uppercase() + &word[1..];
-        name.split('-').filter(|word| !word.is_empty()).map(capital).collect()
-    });
-    id + "Query"
+    known.unwrap_or_else(|| in_capitals(name)) + "Query"
+}
+
+/// `LatestAlerts` for `latest-alerts`: a logical id has only letters and digits.
+pub(super) fn in_capitals(name: &str) -> String {
+    let capital = |word: &str| word[..1].to_ascii_uppercase() + &word[1..];
+    name.split('-').filter(|word| !word.is_empty()).map(capital).collect()
 }
