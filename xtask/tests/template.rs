@@ -45,7 +45,7 @@ fn copy() -> tempfile::TempDir {
             }
         }
     }
-    for name in ["alarms.yml", "template.yaml"] {
+    for name in ["alarms.yml", "dashboard.json", "template.yaml"] {
         fs::copy(project().join(name), copy.path().join(name)).unwrap();
     }
     copy

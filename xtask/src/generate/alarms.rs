@@ -1,4 +1,5 @@
-//! The alarms in `template.yaml` and their table in `docs/operate.md`, of `alarms.yml`, which explains its members.
+//! The alarms in `template.yaml` and their table in `docs/operate.md`, of `alarms.yml`, which explains its members; and
+//! the dashboard in `template.yaml`, of `dashboard.json`, in which `${Name}` is a variable of the template.
 
 use std::{collections::BTreeMap, fmt::Write as _, fs, path::Path};
 
@@ -86,6 +87,7 @@ pub(super) fn files(project: &Path) -> Result<Vec<File>> {
     }
     Ok(vec![
         File::block("template.yaml", "alarms", resources + &composite(&alarms) + "\n"),
+        File::block("template.yaml", "dashboard", dashboard(project)?),
         File::block("template.yaml", "widgets", widgets(&alarms)),
         File::block("template.yaml", "pager-calls", names(&alarms)),
         File::block("template.yaml", "pager-resolves", names(&alarms)),
@@ -190,6 +192,12 @@ fn composite(alarms: &[Alarm]) -> String {
         .replace("<RULE>", &nested(8, &rule))
 }
 
+/// The dashboard's body. It is a file of its own, so that the template stays short.
+fn dashboard(project: &Path) -> Result<String> {
+    let body = fs::read_to_string(project.join("dashboard.json")).context("cannot read dashboard.json")?;
+    Ok(format!("      DashboardBody: !Sub\n        - |\n{}", indented(10, &body)))
+}
+
 /// The alarms on the dashboard: as variables of its body, because a literal text cannot leave one out.
 fn widgets(alarms: &[Alarm]) -> String {
     let mut text = String::new();
@@ -224,7 +232,8 @@ fn nested(columns: usize, lines: &str) -> String {
 }
 
 fn indented(columns: usize, lines: &str) -> String {
-    lines.lines().fold(String::new(), |text, line| text + &" ".repeat(columns) + line + "\n")
+    let indent = |line: &str| if line.is_empty() { String::new() } else { " ".repeat(columns) + line };
+    lines.lines().fold(String::new(), |text, line| text + &indent(line) + "\n")
 }
 
 /// A number, or a text such as `!Ref RejectedBurst`.
