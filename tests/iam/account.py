@@ -165,15 +165,24 @@ class Account(Cloud):
             },
         )
 
-    def user(self, name, policy=None):
-        """A new user with this policy and no other."""
+    def user(self, name, policy=None, actions=None):
+        """A new user with this policy, or these actions on everything, and no other right."""
         iam = self.client("iam")
         iam.create_user(UserName=name)
         if policy:
             iam.attach_user_policy(UserName=name, PolicyArn=policy)
+        if actions:
+            statement = {"Effect": "Allow", "Action": actions, "Resource": "*"}
+            document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+            iam.put_user_policy(UserName=name, PolicyName="own", PolicyDocument=document)
         key = iam.create_access_key(UserName=name)["AccessKey"]
         secret = {"aws_secret_access_key": key["SecretAccessKey"]}
         return Caller(self, {"aws_access_key_id": key["AccessKeyId"], **secret})
+
+    def service(self, name, source, account="000000000000"):
+        """A service of AWS that calls because of this resource, such as a rule, in this account."""
+        credentials = {"aws_access_key_id": name, "aws_secret_access_key": name}
+        return Caller(self, credentials, {"x-amz-source-arn": source, "x-amz-source-account": account})
 
 
 @contextlib.contextmanager
@@ -200,8 +209,8 @@ def pager_duty():
 class Caller:
     """Whoever has these credentials."""
 
-    def __init__(self, account, credentials):
-        self.account, self.credentials = account, credentials
+    def __init__(self, account, credentials, headers=None):
+        self.account, self.credentials, self.headers = account, credentials, headers or {}
         self.clients = {}
 
     def client(self, service, scheme="https"):
@@ -213,4 +222,6 @@ class Caller:
                 verify=str(self.account.certificate),
                 **self.credentials,
             )
+            add = lambda request, **_: [request.headers.add_header(*each) for each in self.headers.items()]
+            self.clients[service, scheme].meta.events.register("before-sign", add)
         return self.clients[service, scheme]

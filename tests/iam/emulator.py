@@ -4,8 +4,12 @@ Nothing here decides whether a call is allowed. That is LocalEmu's own evaluatio
 only what it cannot know otherwise:
 
 - It runs functions in Docker alone. Here the binary of a function runs as a process, behind a Lambda Runtime API.
-- It does not know the condition keys `s3:if-none-match`, `s3:prefix` and `aws:ResourceAccount`, nor the ARNs of log
-  streams, of the bus in an entry, of Athena and of Glue. AWS's Service Authorization Reference defines them.
+- It does not know the condition keys `s3:if-none-match`, `s3:prefix`, `aws:ResourceAccount`, `aws:SourceArn` and
+  `aws:PrincipalIsAWSService`, nor the ARNs of log streams, of the bus in an entry, of Athena and of Glue. Its
+  `aws:PrincipalArn` of a session is not the role's. AWS's Service Authorization Reference defines them.
+- It looks for the policy of an event bus where it does not keep it.
+- Of several values of a negated condition it wants one that differs. AWS wants all to differ.
+- It has no callers that are services. Here the access key of one is its name, as in events.amazonaws.com.
 - It lets a poller of a queue do everything. Here the poller needs the rights of the function's role, whose credentials
   it has.
 """
@@ -21,7 +25,8 @@ import time
 
 from localemu import config, constants
 from localemu.runtime.main import main
-from localemu.services.iam_enforcement import arn_builder, enforcer
+from localemu.services.events.models import events_stores
+from localemu.services.iam_enforcement import arn_builder, enforcer, evaluator, identity
 from localemu.services.lambda_.invocation import plugins
 from localemu.services.lambda_.invocation.lambda_models import InvocationResult
 from localemu.services.lambda_.invocation.runtime_executor import RuntimeExecutor
@@ -29,6 +34,7 @@ from localemu.services.s3 import provider
 
 HOST = "127.0.0.1"
 RUNTIME_API = "/2018-06-01/runtime"
+SERVICE = "AWSService"
 
 
 class Processes(RuntimeExecutor):
@@ -135,9 +141,16 @@ def runtime_api(instance):
 # ------------------------------------------------------------------------------------- condition keys, ARNs and callers
 
 
-def with_s3_keys(build_conditions):
+def with_more_keys(build_conditions):
     def conditions(context, caller):
         found = build_conditions(context, caller)
+        found["aws:SourceArn"] = context.request.headers.get("x-amz-source-arn")
+        is_service = caller.principal_type == SERVICE
+        found["aws:PrincipalIsAWSService"] = "true" if is_service else "false"
+        if is_service:
+            found["aws:PrincipalArn"] = None
+        elif caller.role_name:
+            found["aws:PrincipalArn"] = f"arn:aws:iam::{caller.account_id}:role/{caller.role_name}"
         if context.service.service_name == "s3":
             found["s3:if-none-match"] = context.request.headers.get("if-none-match")
             found["s3:prefix"] = (context.service_request or {}).get("Prefix")
@@ -147,6 +160,44 @@ def with_s3_keys(build_conditions):
         return found
 
     return conditions
+
+
+def with_services(resolve_caller):
+    def caller(access_key, account, region):
+        if access_key.endswith(".amazonaws.com"):
+            return identity.CallerIdentity(SERVICE, account, access_key, acting_services=[access_key])
+        return resolve_caller(access_key, account, region)
+
+    return caller
+
+
+def with_every_value(matches_conditions):
+    """Each value of a negated condition on its own. All of them must hold."""
+
+    def matches(statement, context):
+        for operator, block in statement.get("Condition", {}).items():
+            for key, values in block.items():
+                alternatives = [values]
+                if "Not" in operator and isinstance(values, list):
+                    alternatives = values
+                one = lambda value: {"Condition": {operator: {key: value}}}
+                if not all(matches_conditions(one(each), context) for each in alternatives):
+                    return False
+        return True
+
+    return matches
+
+
+def with_bus_policies(get_resource_policy):
+    """LocalEmu looks for the policy of a bus where it does not keep it."""
+
+    def policy(service, arn, account, region):
+        if service == "events" and ":event-bus/" in arn:
+            bus = events_stores[account][region].event_buses.get(arn.split(":event-bus/")[1])
+            return bus and bus.policy
+        return get_resource_policy(service, arn, account, region)
+
+    return policy
 
 
 def log_arn(request, region, account):
@@ -183,7 +234,10 @@ def is_by_localemu(_, access_key):
 
 known = dict(arn_builder._SERVICE_ARN_BUILDERS)
 arn_builder._SERVICE_ARN_BUILDERS |= {"logs": log_arn, "events": events_arn, "athena": athena_arn, "glue": glue_arn}
-enforcer._build_conditions = with_s3_keys(enforcer._build_conditions)
+enforcer._build_conditions = with_more_keys(enforcer._build_conditions)
+enforcer._get_resource_policy = with_bus_policies(enforcer._get_resource_policy)
+enforcer.resolve_caller = with_services(enforcer.resolve_caller)
+evaluator.matches_conditions = with_every_value(evaluator.matches_conditions)
 enforcer.IAMEnforcementHandler._is_internal_call = is_by_localemu
 # It would keep the objects in a folder whose name is always the same, and leave them there.
 provider.DEFAULT_S3_TMP_DIR = tempfile.mkdtemp()

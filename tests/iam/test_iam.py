@@ -15,6 +15,7 @@ from cloud import QUEUED, STORED, Queue, new_alert, tracebit_api, wait_for
 
 PREFIX = "security/tracebit/"
 ROUTING_KEY = "R0123456789ABCDEF0123456789ABCDE"
+OPERATORS = "arn:aws:iam::000000000000:user/operator*"
 # What AWS and LocalEmu call a refusal.
 REFUSALS = {"AccessDenied", "AccessDeniedException", "AuthorizationError"}
 
@@ -44,7 +45,7 @@ def pager(account):
 def stack(account, siem, pager):
     # The watcher has all its rights if it compares the lake with Tracebit's list. Nobody has this address.
     reader = siem.client("sts").get_caller_identity()["Arn"]
-    more = {"SiemReaderArn": reader, "PagerDutyRoutingKey": ROUTING_KEY}
+    more = {"SiemReaderArn": reader, "PagerDutyRoutingKey": ROUTING_KEY, "OperatorArn": OPERATORS}
     stack = account.deploy(LakePrefix=PREFIX, TracebitApiUrl="https://tracebit.invalid", **more)
     assert stack.status == "CREATE_COMPLETE", stack.events("CREATE_FAILED")
     return stack
@@ -400,6 +401,16 @@ def attributes(queue):
     return lambda use, to: use("sqs").get_queue_attributes(QueueUrl=queue(to), AttributeNames=["All"])
 
 
+def purge(queue):
+    return lambda use, to: use("sqs").purge_queue(QueueUrl=queue(to))
+
+
+def keep(queue):
+    return lambda use, to: use("sqs").change_message_visibility(
+        QueueUrl=queue(to), ReceiptHandle="none", VisibilityTimeout=600
+    )
+
+
 def publish(topic):
     return lambda use, to: use("sns").publish(TopicArn=topic(to), Message="test")
 
@@ -502,7 +513,7 @@ CALLS = {
     "receive from the spill queue": (receive(spill), {"drain"}),
     "delete from the spill queue": (delete(spill), {"drain"}),
     "look at the spill queue": (attributes(spill), {"drain"}),
-    "purge the spill queue": (lambda use, to: use("sqs").purge_queue(QueueUrl=spill(to)), NOBODY),
+    "purge the spill queue": (purge(spill), NOBODY),
     "send to the drain's dead letters": (send(spill_dead), NOBODY),
     "receive from the drain's dead letters": (receive(spill_dead), NOBODY),
     "send to the notifier's queue": (send(notify), {"watch"}),
@@ -514,12 +525,7 @@ CALLS = {
     "send to the SIEM's queue": (send(siem_queue), NOBODY),
     "receive from the SIEM's queue": (receive(siem_queue), SIEM),
     "delete from the SIEM's queue": (delete(siem_queue), SIEM),
-    "keep a message of the SIEM's queue": (
-        lambda use, to: use("sqs").change_message_visibility(
-            QueueUrl=siem_queue(to), ReceiptHandle="none", VisibilityTimeout=600
-        ),
-        SIEM,
-    ),
+    "keep a message of the SIEM's queue": (keep(siem_queue), SIEM),
     "look at the SIEM's queue": (attributes(siem_queue), SIEM),
     "find the SIEM's queue": (
         lambda use, to: use("sqs").get_queue_url(QueueName=siem_queue(to).split("/")[-1]),
@@ -529,7 +535,7 @@ CALLS = {
         lambda use, to: use("sqs").set_queue_attributes(QueueUrl=siem_queue(to), Attributes={"DelaySeconds": "0"}),
         NOBODY,
     ),
-    "purge the SIEM's queue": (lambda use, to: use("sqs").purge_queue(QueueUrl=siem_queue(to)), NOBODY),
+    "purge the SIEM's queue": (purge(siem_queue), NOBODY),
     "send to the SIEM's dead letters": (send(siem_dead), NOBODY),
     "receive from the SIEM's dead letters": (receive(siem_dead), NOBODY),
     "send to another queue": (send(other_queue), NOBODY),
@@ -686,3 +692,86 @@ def test_no_role_has_an_action_that_no_call_needs(account, stack, callers, targe
                 if not any(is_refused(make, callers[caller].client, targets) for make in calls):
                     needless.append((statement["Sid"], action))
     assert not needless
+
+
+# ------------------------------------------------------------------------------- rights to every queue and every topic
+
+QUEUES = ["SpillQueue", "SpillDeadLetters", "NotifyQueue", "NotifyDeadLetters", "PagerDeadLetters", "SiemQueue", "SiemDeadLetters"]
+TOPICS = ["AlertTopic", "AlarmTopic"]
+# What changes or reads the messages of a queue.
+MESSAGES = {"send": send, "receive": receive, "delete": delete, "keep": keep, "purge": purge}
+
+
+def named(name):
+    return lambda to: to.ids[name]
+
+
+@pytest.fixture(scope="session")
+def intruder(account):
+    """Somebody whose own policy allows everything with queues, topics and buses."""
+    return account.user("intruder", actions=["sqs:*", "sns:*", "events:*"])
+
+
+@pytest.fixture(scope="session")
+def operator(account):
+    return account.user("operator-1", actions=["sqs:*", "sns:*"])
+
+
+@pytest.mark.parametrize("queue", QUEUES)
+@pytest.mark.parametrize("action", MESSAGES)
+def test_rights_to_every_queue_do_not_reach_messages(intruder, operator, targets, queue, action):
+    call = MESSAGES[action](named(queue))
+    assert is_refused(call, intruder.client, targets)
+    assert not is_refused(call, operator.client, targets)
+
+
+@pytest.mark.parametrize("topic", TOPICS)
+def test_rights_to_every_topic_do_not_forge_a_message(intruder, operator, targets, topic):
+    assert is_refused(publish(named(topic)), intruder.client, targets)
+    assert is_refused(publish(named(topic)), operator.client, targets)
+    entries = [{"Id": "one", "Message": "test"}]
+    batch = lambda use, to: use("sns").publish_batch(TopicArn=to.ids[topic], PublishBatchRequestEntries=entries)
+    assert is_refused(batch, intruder.client, targets)
+
+
+@pytest.mark.parametrize("call", [send(other_queue), receive(other_queue), attributes(spill), publish(lambda to: to.other_topic)])
+def test_the_intruder_has_these_rights_elsewhere(intruder, targets, call):
+    assert not is_refused(call, intruder.client, targets)
+
+
+@pytest.mark.parametrize(
+    ("rule", "queue"),
+    [
+        ("ObjectCreatedRule", "NotifyQueue"),
+        ("ObjectCreatedRule", "NotifyDeadLetters"),
+        ("SiemRule", "SiemQueue"),
+        ("SiemRule", "SiemDeadLetters"),
+        ("PagerAlertRule", "PagerDeadLetters"),
+        ("PagerOtherAlertRule", "PagerDeadLetters"),
+        ("PagerAlarmRule", "PagerDeadLetters"),
+        ("PagerResolveRule", "PagerDeadLetters"),
+    ],
+)
+def test_a_rule_sends_to_its_own_queues_alone(account, stack, targets, rule, queue):
+    rules = stack.physical_ids()
+    arn = account.client("events").describe_rule(Name=rules[rule].split("|")[-1])["Arn"]
+    events = account.service("events.amazonaws.com", arn)
+    assert not is_refused(send(named(queue)), events.client, targets)
+    assert is_refused(receive(named(queue)), events.client, targets)
+    for other in set(QUEUES) - {"NotifyQueue", "NotifyDeadLetters", "SiemQueue", "SiemDeadLetters", "PagerDeadLetters"}:
+        assert is_refused(send(named(other)), events.client, targets)
+    another_rule = account.service("events.amazonaws.com", f"{arn}-of-somebody-else")
+    another_service = account.service("s3.amazonaws.com", arn)
+    assert is_refused(send(named(queue)), another_rule.client, targets)
+    assert is_refused(send(named(queue)), another_service.client, targets)
+
+
+@pytest.mark.parametrize("service", ["cloudwatch.amazonaws.com", "events.amazonaws.com"])
+def test_alarms_and_rules_of_this_account_publish_alarms_alone(account, targets, service):
+    own = account.service(service, "arn:aws:cloudwatch:eu-west-1:000000000000:alarm:one")
+    assert not is_refused(publish(alarm_topic), own.client, targets)
+    assert is_refused(publish(notify_topic), own.client, targets)
+    theirs = account.service(service, "arn:aws:cloudwatch:eu-west-1:444455556666:alarm:one", "444455556666")
+    assert is_refused(publish(alarm_topic), theirs.client, targets)
+    other = account.service("ses.amazonaws.com", "arn:aws:ses:eu-west-1:000000000000:identity/one")
+    assert is_refused(publish(alarm_topic), other.client, targets)

@@ -142,6 +142,9 @@ class Resolver:
         if name == "Join":
             separator, texts = argument
             return separator.join(self.value(texts))
+        if name == "Split":
+            separator, text = argument
+            return self.value(text).split(separator)
         if name == "Contains":
             texts, text = map(self.value, argument)
             return text in texts
