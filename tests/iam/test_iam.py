@@ -5,13 +5,14 @@ import base64
 import contextlib
 import copy
 import json
+import re
 import urllib.parse
 import uuid
 
 import pytest
 from account import pager_duty
 from botocore.exceptions import ClientError
-from cloud import QUEUED, STORED, Queue, new_alert, tracebit_api, wait_for
+from cloud import QUEUED, ROOT, STORED, Queue, new_alert, tracebit_api, wait_for
 
 PREFIX = "security/tracebit/"
 ROUTING_KEY = "R0123456789ABCDEF0123456789ABCDE"
@@ -775,3 +776,20 @@ def test_alarms_and_rules_of_this_account_publish_alarms_alone(account, targets,
     assert is_refused(publish(alarm_topic), theirs.client, targets)
     other = account.service("ses.amazonaws.com", "arn:aws:ses:eu-west-1:000000000000:identity/one")
     assert is_refused(publish(alarm_topic), other.client, targets)
+
+
+def test_a_bus_with_the_policy_of_the_page_takes_events_of_the_notifier_alone(account, callers, targets, intruder):
+    section = (ROOT / "SECURITY.md").read_text().split("## How to know a genuine event\n")[1]
+    policy = re.search(r"```json\n(.*?)```", section, re.S)[1]
+    role = targets.ids["NotifyRole"]
+    words = {"PARTITION": "aws", "REGION": "eu-west-1", "ACCOUNT": "000000000000", "NAME": "default", "ROLE": role}
+    policy = re.sub(r"\b[A-Z]{4,}\b", lambda word: words[word[0]], policy)
+    events, put = account.client("events"), put_event(lambda to: "default")
+    assert not is_refused(put, intruder.client, targets)
+    events.put_permission(Policy=policy)
+    try:
+        assert is_refused(put, intruder.client, targets)
+        assert not is_refused(put, callers["notify"].client, targets)
+    finally:
+        events.remove_permission(RemoveAllPermissions=True)
+    assert not is_refused(put, intruder.client, targets)

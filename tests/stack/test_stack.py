@@ -321,6 +321,35 @@ def test_the_records_outlive_the_stack_and_a_new_stack_takes_them_over(stack, cl
     assert successor.deliver(alert) == DUPLICATE
 
 
+def test_the_front_door_changes_without_a_gap(cloud):
+    stack = deployed(cloud)
+    url = stack.door()
+    stack.update(FrontDoor="Both")
+    assert stack.status == "UPDATE_COMPLETE", stack.events("UPDATE_FAILED")
+    api = cloud.door(stack.outputs["HttpApiUrl"])
+    assert stack.door().host == url.host != api.host
+    assert [stack.deliver(new_alert(), door=door) for door in (url, api)] == [STORED, STORED]
+    stack.update(FrontDoor="HttpApi")
+    assert stack.status == "UPDATE_COMPLETE", stack.events("UPDATE_FAILED")
+    assert stack.door().host == api.host
+    assert stack.deliver(new_alert(), door=api) == STORED
+    assert url.post(b"{}", {})[0] in (403, 404)
+
+
+def test_a_new_stack_signs_with_the_secret_that_an_earlier_one_left(cloud):
+    stack = deployed(cloud)
+    secret, arn = stack.secret(), stack.secret_id
+    stack.delete()
+    successor = deployed(cloud, ExistingSecretArn=arn)
+    assert "SharedSecret" not in successor.physical_ids()
+    assert successor.secret_id == arn
+    assert successor.deliver(new_alert(), secret) == STORED
+    successor.rotate(new := uuid.uuid4().hex)
+    assert [successor.deliver(new_alert(), each) for each in (new, secret)] == [STORED, STORED]
+    successor.delete()
+    assert cloud.client("secretsmanager").get_secret_value(SecretId=arn)["SecretString"] == new
+
+
 def call_succeeds(call, **request):
     try:
         call(**request)

@@ -434,6 +434,22 @@ async fn an_unusable_current_version_does_not_shut_out_the_previous_one() {
     }
 }
 
+#[tokio::test]
+async fn a_secret_without_a_value_fails_init_and_one_that_is_refused_is_named_in_the_log() {
+    let output = init_failure(&SecretsManager::start().await).await;
+    for part in ["TRACEBIT_SECRET_ARN", "GetSecretValue", "ResourceNotFoundException"] {
+        assert!(output.contains(part), "{part} in {output}");
+    }
+    // As for a secret of another account that does not share it.
+    let manager = SecretsManager::start().await;
+    manager.fail_always(DENIED);
+    let lake = TestLake::with_secrets_manager(&manager.endpoint()).await;
+    assert_unavailable(&deliver(&lake, ONE).await);
+    let output = lake.function.settled_output().await;
+    let named = |line: &&str| line.contains("fetch the shared secret") && line.contains("AccessDeniedException");
+    assert_eq!(output.lines().filter(named).count(), 1, "{output}");
+}
+
 /// The output of a function whose INIT fails.
 async fn init_failure(manager: &SecretsManager) -> String {
     let s3 = start_s3().await;

@@ -61,7 +61,12 @@ def shell(command, folder, **variables):
 
 
 @pytest.mark.parametrize(
-    ("endpoint", "made"), [("FunctionUrl", "<WebhookFunctionUrl.FunctionUrl>"), ("HttpApi", "<Api.ApiEndpoint>/")]
+    ("endpoint", "made"),
+    [
+        ("FunctionUrl", "<WebhookFunctionUrl.FunctionUrl>"),
+        ("HttpApi", "<Api.ApiEndpoint>/"),
+        ("Both", "<WebhookFunctionUrl.FunctionUrl>"),
+    ],
 )
 def test_the_command_delivers_a_new_signed_alert(endpoint, made, function, tmp_path):
     page = (ROOT / "docs/install.md").read_text()

@@ -15,6 +15,8 @@ TABLES = ["tracebit_alert", "tracebit_healthcheck", "classification_failures"]
 LISTS = {"TracebitApiUrl": "https://acme.tracebit.com"}
 READER = "arn:aws:iam::444455556666:role/siem"
 SIEM = {"SiemReaderArn": READER}
+OPERATORS = "arn:aws:iam::111122223333:role/operator*"
+SECRET = "arn:aws:secretsmanager:eu-west-1:111122223333:secret:lake-AbCdEf"
 ROUTING_KEY = "R0123456789ABCDEF0123456789ABCDE"
 PAGER = {"PagerDutyRoutingKey": ROUTING_KEY}
 # Whatever a stack can have.
@@ -98,6 +100,21 @@ def of_type(kind, **parameters):
                 "arn:aws:iam::444455556666:group/siem",
                 "arn:aws:sts::444455556666:assumed-role/siem/session",
             ],
+        ),
+        (
+            "OperatorArn",
+            [
+                "",
+                OPERATORS,
+                "arn:aws-us-gov:iam::111122223333:user/team/one",
+                "arn:aws:iam::111122223333:role/aws-reserved/sso.amazonaws.com/*/AWSReservedSSO_SecOps_*",
+            ],
+            ["*", "arn:aws:iam::*:role/operator", "arn:aws:iam::111122223333:root", "arn:aws:iam::111122223333:*"],
+        ),
+        (
+            "ExistingSecretArn",
+            ["", SECRET, SECRET.replace("lake", "team/lake.old@1")],
+            ["lake", "lake-AbCdEf", SECRET.removesuffix("-AbCdEf"), f"{SECRET}:SecretString:key", SECRET + "*"],
         ),
         (
             "TracebitApiUrl",
@@ -187,6 +204,25 @@ def test_the_function_runs_the_binary_with_the_limits_given():
     assert (metadata["BuildMethod"], metadata["BuildProperties"]) == ("rust-cargolambda", {"Binary": "tracebit-lake"})
 
 
+def test_a_flood_leaves_the_other_functions_their_own_concurrency_if_the_quota_allows():
+    reserved = lambda **parameters: {
+        name: each["ReservedConcurrentExecutions"]
+        for name, each in of_type("AWS::Lambda::Function", **parameters).items()
+        if "ReservedConcurrentExecutions" in each
+    }
+    assert reserved() == {}, "an account with ten units can reserve none"
+    own = {"DrainFunction": 2, "NotifyFunction": 2, "WatchFunction": 1}
+    assert reserved(ReserveForOthers="Yes") == own
+    assert reserved(ReserveForOthers="Yes", ReservedConcurrency=50) == {**own, "WebhookFunction": 50}
+    # With fewer than a queue invokes at once, it would be throttled.
+    mappings = of_type("AWS::Lambda::EventSourceMapping")
+    for mapping, function in [("DrainFunctionSpilled", "DrainFunction"), ("NotifyFunctionCreated", "NotifyFunction")]:
+        assert mappings[mapping]["ScalingConfig"]["MaximumConcurrency"] == own[function]
+    said = {name: source()["Parameters"][name]["Description"] for name in ("ReservedConcurrency", "ReserveForOthers")}
+    assert "flood" in said["ReservedConcurrency"] and "50 where the quota allows" in said["ReservedConcurrency"]
+    assert f"reserves {sum(own.values())} " in said["ReserveForOthers"] and "quota is 10" in said["ReserveForOthers"]
+
+
 def test_one_line_of_the_template_says_the_architecture():
     # A parameter would be asked for again after the build, and nothing would compare the two answers.
     architectures = source()["Globals"]["Function"]["Architectures"]
@@ -220,9 +256,10 @@ def test_the_url_has_both_permissions_that_aws_requires():
 
 
 HTTP_API = {"FrontDoor": "HttpApi"}
+BOTH = {"FrontDoor": "Both"}
 
 
-def test_there_is_one_front_door():
+def test_there_is_one_front_door_or_both_while_one_replaces_the_other():
     front_doors = {"AWS::Lambda::Url", "AWS::Lambda::Permission", "AWS::Logs::MetricFilter"}
     doors = lambda **parameters: {
         name
@@ -242,6 +279,13 @@ def test_there_is_one_front_door():
         "ApiPermission",
         "ApiThrottledFilter",
     }
+    assert doors(**BOTH) == doors() | doors(**HTTP_API)
+    # No step of the way changes an endpoint that stays.
+    for name in doors(**BOTH):
+        alone = {} if name in doors() else HTTP_API
+        assert stack(**BOTH)["Resources"][name] == stack(**alone)["Resources"][name]
+    assert properties("WebhookFunction", **BOTH)["Timeout"] == properties("WebhookFunction", **HTTP_API)["Timeout"]
+    assert properties("ThrottlesAlarm", **BOTH) == properties("ThrottlesAlarm", **HTTP_API)
 
 
 def test_the_http_api_invokes_the_function_with_a_urls_events():
@@ -315,6 +359,7 @@ def test_a_region_without_function_urls_refuses_one_before_anything_is_created()
         (message,) = refusals({"AWS::Region": region})
         assert "Set FrontDoor to HttpApi" in message, region
         assert refusals({"AWS::Region": region}, **HTTP_API) == []
+        assert refusals({"AWS::Region": region}, **BOTH) == [message]
     for region in ("eu-west-1", "us-east-1", "ap-south-1", "eu-central-1"):
         assert refusals({"AWS::Region": region}) == []
 
@@ -330,6 +375,16 @@ def test_the_secret_is_generated_and_written_nowhere():
     assert properties("SharedSecret", SecretKmsKeyArn=KEY)["KmsKeyId"] == KEY
     assert "SecretString" not in secret
     assert "resolve:secretsmanager" not in (ROOT / "template.yaml").read_text()
+
+
+@pytest.mark.parametrize("parameters", [{}, {"SecretKmsKeyArn": KEY}])
+def test_an_existing_secret_takes_the_place_of_the_stacks_own_and_of_no_other(parameters):
+    made, given = stack(**parameters), stack(**parameters, ExistingSecretArn=SECRET)
+    assert "SharedSecret" not in given["Resources"] and "<SharedSecret>" not in json.dumps(given)
+    del made["Resources"]["SharedSecret"]
+    # What differs is the secret that is read.
+    assert json.loads(json.dumps(made).replace("<SharedSecret>", SECRET)) == given
+    assert of_type("AWS::SecretsManager::Secret", ExistingSecretArn=SECRET, **LISTS).keys() == {"ApiTokenSecret"}
 
 
 def statements(role="WebhookRole", **parameters):
@@ -472,9 +527,47 @@ def test_what_spills_is_kept_for_14_days_and_encrypted():
         declared = properties(queue)
         assert declared["MessageRetentionPeriod"] == 14 * 24 * 3600
         assert declared["SqsManagedSseEnabled"] is True
-    (denied,) = properties("SpillQueuePolicy")["PolicyDocument"]["Statement"]
-    assert (denied["Effect"], denied["Principal"], denied["Condition"]) == ("Deny", "*", TLS_ONLY)
-    assert denied["Resource"] == ["<SpillQueue.Arn>", "<SpillDeadLetters.Arn>"]
+
+
+MESSAGES = ["sqs:SendMessage", "sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility", "sqs:PurgeQueue"]
+
+
+@pytest.mark.parametrize(
+    ("policy", "queues", "principals"),
+    [
+        ("SpillQueuePolicy", ["SpillQueue", "SpillDeadLetters"], ["<WebhookRole.Arn>", "<DrainRole.Arn>"]),
+        ("NotifyQueuePolicy", ["NotifyQueue", "NotifyDeadLetters"], ["<NotifyRole.Arn>", "<WatchRole.Arn>"]),
+        ("PagerDeadLettersPolicy", ["PagerDeadLetters"], []),
+        ("SiemQueuePolicy", ["SiemQueue", "SiemDeadLetters"], [READER]),
+    ],
+)
+def test_a_queue_takes_tls_alone_and_its_messages_are_for_its_functions(policy, queues, principals):
+    declared = properties(policy, **EVERYTHING)
+    assert declared["Queues"] == [f"<{queue}>" for queue in queues]
+    tls, others, *allowed = declared["PolicyDocument"]["Statement"]
+    resource = [f"<{queue}.Arn>" for queue in queues] if len(queues) > 1 else f"<{queues[0]}.Arn>"
+    everybody = {"Effect": "Deny", "Principal": "*", "Resource": resource}
+    assert without("Sid", tls) == {**everybody, "Action": "sqs:*", "Condition": TLS_ONLY}
+    condition = {"BoolIfExists": {"aws:PrincipalIsAWSService": "false"}}
+    except_for = lambda arns: {**condition, "ArnNotLikeIfExists": {"aws:PrincipalArn": arns}}
+    refused = {**everybody, "Action": MESSAGES}
+    assert without("Sid", others) == {**refused, "Condition": except_for(principals) if principals else condition}
+    # An operator is one more, and gets no right by it.
+    _, others, *same = properties(policy, **EVERYTHING, OperatorArn=OPERATORS)["PolicyDocument"]["Statement"]
+    more = except_for([*principals, OPERATORS] if principals else OPERATORS)
+    assert (without("Sid", others), same) == ({**refused, "Condition": more}, allowed)
+
+
+def test_every_queue_has_a_policy():
+    policies = of_type("AWS::SQS::QueuePolicy", **EVERYTHING).values()
+    covered = [queue for policy in policies for queue in policy["Queues"]]
+    assert sorted(covered) == sorted(f"<{queue}>" for queue in of_type("AWS::SQS::Queue", **EVERYTHING))
+
+
+def test_an_account_that_reads_for_the_siem_is_each_of_its_principals():
+    policy = properties("SiemQueuePolicy", SiemReaderArn="arn:aws:iam::444455556666:root")
+    _, others, *_ = policy["PolicyDocument"]["Statement"]
+    assert others["Condition"]["ArnNotLikeIfExists"] == {"aws:PrincipalArn": ["arn:aws:iam::444455556666:*"]}
 
 
 def test_a_spilled_payload_is_tried_for_days_before_it_is_a_dead_letter():
@@ -540,8 +633,7 @@ def test_new_objects_of_alerts_and_failures_reach_the_notifier():
     (target,) = rule["Targets"]
     assert (target["Arn"], target["DeadLetterConfig"]) == ("<NotifyQueue.Arn>", {"Arn": "<NotifyDeadLetters.Arn>"})
     queues = ["<NotifyQueue.Arn>", "<NotifyDeadLetters.Arn>"]
-    denied, allowed = properties("NotifyQueuePolicy")["PolicyDocument"]["Statement"]
-    assert (denied["Effect"], denied["Condition"], denied["Resource"]) == ("Deny", TLS_ONLY, queues)
+    _, _, allowed = properties("NotifyQueuePolicy")["PolicyDocument"]["Statement"]
     assert without("Sid", allowed) == {
         "Effect": "Allow",
         "Principal": {"Service": "events.amazonaws.com"},
@@ -667,8 +759,7 @@ def test_what_the_pager_does_not_take_is_a_dead_letter(rule):
     assert target["DeadLetterConfig"] == {"Arn": "<PagerDeadLetters.Arn>"}
     # CloudWatch sends its events to the default bus alone.
     assert declared.get("EventBusName") == ("security" if "AlertRule" in rule else None)
-    denied, allowed = properties("PagerDeadLettersPolicy", **PAGER)["PolicyDocument"]["Statement"]
-    assert (denied["Effect"], denied["Principal"], denied["Condition"]) == ("Deny", "*", TLS_ONLY)
+    _, _, allowed = properties("PagerDeadLettersPolicy", **PAGER)["PolicyDocument"]["Statement"]
     assert without("Sid", allowed) == {
         "Effect": "Allow",
         "Principal": {"Service": "events.amazonaws.com"},
@@ -839,8 +930,8 @@ def test_a_siem_may_take_messages_and_get_objects_and_nothing_else():
     queues = ["<SiemQueue.Arn>", "<SiemDeadLetters.Arn>"]
     policy = properties("SiemQueuePolicy", **SIEM)
     assert policy["Queues"] == ["<SiemQueue>", "<SiemDeadLetters>"]
-    assert [without("Sid", each) for each in policy["PolicyDocument"]["Statement"]] == [
-        {"Effect": "Deny", "Principal": "*", "Action": "sqs:*", "Resource": queues, "Condition": TLS_ONLY},
+    _, _, *allowed = policy["PolicyDocument"]["Statement"]
+    assert [without("Sid", each) for each in allowed] == [
         {
             "Effect": "Allow",
             "Principal": {"Service": "events.amazonaws.com"},
@@ -1001,6 +1092,24 @@ def test_messages_about_alerts_are_encrypted_and_sent_over_tls_alone():
         assert (denied["Effect"], denied["Action"], denied["Condition"]) == ("Deny", "sns:Publish", TLS_ONLY)
 
 
+@pytest.mark.parametrize(
+    ("topic", "condition"),
+    [
+        ("AlertTopic", {"ArnNotLikeIfExists": {"aws:PrincipalArn": "<NotifyRole.Arn>"}}),
+        ("AlarmTopic", {"BoolIfExists": {"aws:PrincipalIsAWSService": "false"}}),
+    ],
+)
+def test_the_notifier_alone_publishes_alerts_and_services_alone_publish_alarms(topic, condition):
+    _, others, *_ = properties(f"{topic}Policy", OperatorArn=OPERATORS)["PolicyDocument"]["Statement"]
+    assert without("Sid", others) == {
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": "sns:Publish",
+        "Resource": f"<{topic}>",
+        "Condition": condition,
+    }
+
+
 SLACK = {"SlackWorkspaceId": "T07EA123LEP", "SlackChannelId": "C07EZ1ABC23"}
 TEAM = "6f1c2d3e-0000-4000-8000-1234567890ab"
 TEAMS = {"TeamsTenantId": TEAM, "TeamsTeamId": TEAM, "TeamsChannelId": "19%3aab-0123%40thread.tacv2"}
@@ -1035,7 +1144,7 @@ def test_half_a_channel_is_refused(parameters):
 
 
 def test_alarms_and_the_rule_of_deletions_may_publish_to_the_topic_of_alarms():
-    _, allowed = properties("AlarmTopicPolicy")["PolicyDocument"]["Statement"]
+    _, _, allowed = properties("AlarmTopicPolicy")["PolicyDocument"]["Statement"]
     assert without("Sid", allowed) == {
         "Effect": "Allow",
         "Principal": {"Service": ["cloudwatch.amazonaws.com", "events.amazonaws.com"]},
@@ -1428,6 +1537,7 @@ def test_the_address_is_the_first_parameter_asked_for():
         ({"QuietRules": "Yes"}, METRICS),
         (EVERYTHING, METRICS),
         (HTTP_API, METRICS | {"ApiThrottled": None}),
+        (BOTH, METRICS | {"ApiThrottled": None}),
     ],
 )
 def test_the_dashboard_shows_every_alarm_and_every_metric(parameters, metrics):
@@ -1474,22 +1584,22 @@ def test_the_first_row_of_the_dashboard_is_the_chain_in_numbers():
     assert [each["properties"].get("setPeriodToTimeRange", False) for each in row] == [False, True, False, False]
 
 
+URL_METRICS = ["UrlRequestCount", "Url4xxCount", "Url5xxCount", "UrlRequestLatency", "UrlRequestLatency"]
+API_METRICS = ["Count", "4xx", "5xx", "Latency", "Latency"]
+
+
 @pytest.mark.parametrize(
-    ("parameters", "dimension", "expected"),
-    [
-        (
-            {},
-            ["AWS/Lambda", "FunctionName", "<WebhookFunction>"],
-            ["UrlRequestCount", "Url4xxCount", "Url5xxCount", "UrlRequestLatency", "UrlRequestLatency"],
-        ),
-        (HTTP_API, ["AWS/ApiGateway", "ApiId", "<Api>"], ["Count", "4xx", "5xx", "Latency", "Latency"]),
-    ],
+    ("parameters", "url", "api"),
+    [({}, URL_METRICS, []), (HTTP_API, [], API_METRICS), (BOTH, URL_METRICS, API_METRICS)],
 )
-def test_the_dashboard_shows_the_front_doors_own_metrics(parameters, dimension, expected):
+def test_the_dashboard_shows_the_front_doors_own_metrics(parameters, url, api):
     lines = metric_lines(json.loads(properties("Dashboard", **parameters)["DashboardBody"])["widgets"])
-    shown = [line[1] for line in lines if [line[0], *line[2:4]] == dimension]
-    assert [metric for metric in shown if metric not in ("Errors", "Throttles")] == expected
-    assert not [line for line in lines if "Url" in line[1]] or parameters == {}
+    of = lambda *dimension: [line[1] for line in lines if (line[0], *line[2:4]) == dimension]
+    shown = of("AWS/Lambda", "FunctionName", "<WebhookFunction>")
+    assert [metric for metric in shown if metric not in ("Errors", "Throttles")] == url
+    assert of("AWS/ApiGateway", "ApiId", "<Api>") == api
+    labels = [line[-1]["label"] for line in lines if line[1] in {*url, *api}]
+    assert len(set(labels)) == len(labels), "with both, nobody could tell them apart"
 
 
 def metric_lines(widgets):
@@ -1518,17 +1628,26 @@ def test_widgets_do_not_overlap():
 
 
 @pytest.mark.parametrize(
-    "parameters", [{}, {"ExistingBucket": "my-lake", "LakePrefix": "logs/", "HealthCheckSilenceHours": 0, **HTTP_API}]
+    "parameters",
+    [
+        {},
+        {"ExistingBucket": "my-lake", "LakePrefix": "logs/", "HealthCheckSilenceHours": 0, **HTTP_API},
+        {"ExistingSecretArn": SECRET, **BOTH},
+    ],
 )
 def test_outputs_say_what_to_paste_into_tracebit_and_where_to_look(parameters):
     outputs = {name: output["Value"] for name, output in stack(**parameters)["Outputs"].items()}
-    address = "<Api.ApiEndpoint>/" if "FrontDoor" in parameters else "<WebhookFunctionUrl.FunctionUrl>"
+    front_door, secret = parameters.get("FrontDoor"), parameters.get("ExistingSecretArn", "<SharedSecret>")
+    address = "<Api.ApiEndpoint>/" if front_door == "HttpApi" else "<WebhookFunctionUrl.FunctionUrl>"
     assert outputs["WebhookUrl"] == address
-    assert ("AccessLogCommand" in outputs) == ("FrontDoor" in parameters)
+    assert outputs.get("HttpApiUrl") == ("<Api.ApiEndpoint>/" if front_door == "Both" else None)
+    assert ("AccessLogCommand" in outputs) == (front_door is not None)
     assert outputs["SecretCommand"] == (
-        "aws secretsmanager get-secret-value --region eu-west-1 --secret-id <SharedSecret>"
-        " --query SecretString --output text"
+        f"aws secretsmanager get-secret-value --region eu-west-1 --secret-id {secret} --query SecretString --output text"
     )
+    assert f"name={secret}&" in outputs["SecretConsole"]
+    assert f"--secret-id {secret} " in outputs["TestCommand"] and f"--secret-id {secret} " in outputs["RotateCommand"]
+    assert address in outputs["TestCommand"]
     assert outputs["Bucket"] == parameters.get("ExistingBucket", "<LakeBucket>")
     consoles = [value for name, value in outputs.items() if name.endswith("Console")]
     assert len(consoles) == 5 and all(value.startswith("https://console.aws.amazon.com/") for value in consoles)
