@@ -786,10 +786,10 @@ def test_a_bus_with_the_policy_of_the_page_takes_events_of_the_notifier_alone(ac
     policy = re.sub(r"\b[A-Z]{4,}\b", lambda word: words[word[0]], policy)
     events, put = account.client("events"), put_event(lambda to: "default")
     assert not is_refused(put, intruder.client, targets)
-    events.put_permission(Policy=policy)
+    events.put_permission(EventBusName="default", Policy=policy)
     try:
         assert is_refused(put, intruder.client, targets)
         assert not is_refused(put, callers["notify"].client, targets)
     finally:
-        events.remove_permission(RemoveAllPermissions=True)
+        events.remove_permission(EventBusName="default", RemoveAllPermissions=True)
     assert not is_refused(put, intruder.client, targets)
