@@ -38,6 +38,8 @@ def accepts(rule, value):
         return isinstance(value, str) and value.lower() in [text.lower() for text in texts]
     if kind == "prefix":
         return isinstance(value, str) and value.startswith(argument)
+    if kind == "suffix":
+        return isinstance(value, str) and value.endswith(argument)
     if kind == "cidr":
         return isinstance(value, str) and ipaddress.ip_address(value) in ipaddress.ip_network(argument)
     raise NotImplementedError(kind)

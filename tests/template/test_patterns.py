@@ -6,7 +6,8 @@ import re
 import pytest
 from patterns import matches
 from stack import ROOT
-from test_template import PAGER, SIEM, TABLES, properties
+from test_template import EVERYTHING, PAGER, SIEM, TABLES, of_type, properties
+from transformers import transformed
 
 
 def log(name):
@@ -172,3 +173,57 @@ def test_a_deleted_record_notifies_people_and_an_expired_one_does_not():
     assert not matches(pattern, deleted(f"logs/notified/{key}"))
     assert not matches(pattern, deleted(f"another/tracebit_alert/{key}"))
     assert not matches(pattern, created(f"logs/tracebit_alert/{key}"))
+
+
+def called(name, parameters, invoked_by=None):
+    """What CloudTrail sends of a call."""
+    caller = {"arn": "arn:aws:sts::111122223333:assumed-role/one/two"} | ({"invokedBy": invoked_by} if invoked_by else {})
+    return {
+        "source": "aws.sqs" if "queueUrl" in parameters else "aws.sns",
+        "detail-type": "AWS API Call via CloudTrail",
+        "time": "2026-11-20T02:58:41Z",
+        "detail": {
+            "eventID": "ab12",
+            "eventName": name,
+            "userIdentity": caller,
+            "sourceIPAddress": "203.0.113.57",
+            "requestParameters": parameters,
+        },
+    }
+
+
+def test_a_change_of_a_queue_or_topic_that_is_no_deployment_sends_a_message():
+    rule = properties("GuardChangedRule", **EVERYTHING)
+    pattern = rule["EventPattern"]
+    queues = [{"queueUrl": f"https://x/111122223333/<{name}.QueueName>"} for name in of_type("AWS::SQS::Queue", **EVERYTHING)]
+    topics = [{"topicArn": f"<{name}>"} for name in of_type("AWS::SNS::Topic")]
+    subscriptions = [{"subscriptionArn": f"{each['topicArn']}:0d9c"} for each in topics]
+    calls = [
+        *[(name, each) for name in ("SetQueueAttributes", "PurgeQueue", "DeleteQueue", "AddPermission") for each in queues],
+        *[(name, each) for name in ("SetTopicAttributes", "DeleteTopic", "Subscribe", "RemovePermission") for each in topics],
+        *[(name, each) for name in ("Unsubscribe", "SetSubscriptionAttributes") for each in subscriptions],
+    ]
+    assert len(queues) == 7
+    for name, parameters in calls:
+        assert matches(pattern, called(name, parameters)), (name, parameters)
+        assert matches(pattern, called(name, parameters, "config.amazonaws.com")), (name, parameters)
+        assert not matches(pattern, called(name, parameters, "cloudformation.amazonaws.com")), (name, parameters)
+    for name, parameters in [
+        ("GetQueueAttributes", queues[0]),
+        ("PurgeQueue", {"queueUrl": "https://x/111122223333/another"}),
+        ("PurgeQueue", {"queueUrl": "https://x/111122223333/our-<SpillQueue.QueueName>"}),
+        ("DeleteTopic", {"topicArn": "<AlertTopic>-of-others"}),
+        ("Unsubscribe", {"subscriptionArn": "<AlertTopic>-of-others:0d9c"}),
+    ]:
+        assert not matches(pattern, called(name, parameters)), (name, parameters)
+    # EventBridge takes 2,048 characters. A queue's name has 80 at most, and a topic's that of the stack, 128, and 24 more.
+    arn = "arn:aws-us-gov:sns:us-gov-west-1:111122223333:" + 152 * "x"
+    longest = re.sub(r"<\w+Topic>", arn, re.sub(r"<\w+\.QueueName>", 80 * "x", json.dumps(pattern)))
+    assert len(json.dumps(json.loads(longest), separators=(",", ":"))) <= 2048
+    (target,) = rule["Targets"]
+    assert target["Arn"] == "<AlarmTopic>"
+    message = transformed(target["InputTransformer"], called("PurgeQueue", queues[0]))
+    for part in ("called PurgeQueue", "at 2026-11-20T02:58:41Z", "role/one/two, from 203.0.113.57", "event ab12"):
+        assert part in message
+    title = re.search(r"docs/operate.md, (.*)\.$", message)[1]
+    assert f"## {title}\n" in (ROOT / "docs/operate.md").read_text()
