@@ -195,14 +195,16 @@ def called(name, parameters, invoked_by=None):
 def test_a_change_of_a_queue_or_topic_that_is_no_deployment_sends_a_message():
     rule = properties("GuardChangedRule", **EVERYTHING)
     pattern = rule["EventPattern"]
-    queues = [{"queueUrl": f"https://x/111122223333/<{name}.QueueName>"} for name in of_type("AWS::SQS::Queue", **EVERYTHING)]
+    names = of_type("AWS::SQS::Queue", **EVERYTHING)
+    queues = [{"queueUrl": f"https://x/111122223333/<{name}.QueueName>"} for name in names]
     topics = [{"topicArn": f"<{name}>"} for name in of_type("AWS::SNS::Topic")]
     subscriptions = [{"subscriptionArn": f"{each['topicArn']}:0d9c"} for each in topics]
-    calls = [
-        *[(name, each) for name in ("SetQueueAttributes", "PurgeQueue", "DeleteQueue", "AddPermission") for each in queues],
-        *[(name, each) for name in ("SetTopicAttributes", "DeleteTopic", "Subscribe", "RemovePermission") for each in topics],
-        *[(name, each) for name in ("Unsubscribe", "SetSubscriptionAttributes") for each in subscriptions],
+    called_for = [
+        (["SetQueueAttributes", "PurgeQueue", "DeleteQueue", "AddPermission", "RemovePermission"], queues),
+        (["SetTopicAttributes", "DeleteTopic", "Subscribe", "AddPermission", "RemovePermission"], topics),
+        (["Unsubscribe", "SetSubscriptionAttributes"], subscriptions),
     ]
+    calls = [(name, each) for names, resources in called_for for name in names for each in resources]
     assert len(queues) == 7
     for name, parameters in calls:
         assert matches(pattern, called(name, parameters)), (name, parameters)
@@ -216,7 +218,7 @@ def test_a_change_of_a_queue_or_topic_that_is_no_deployment_sends_a_message():
         ("Unsubscribe", {"subscriptionArn": "<AlertTopic>-of-others:0d9c"}),
     ]:
         assert not matches(pattern, called(name, parameters)), (name, parameters)
-    # EventBridge takes 2,048 characters. A queue's name has 80 at most, and a topic's that of the stack, 128, and 24 more.
+    # EventBridge takes 2,048 characters. A queue's name has 80 at most, a topic's that of the stack, 128, and 24 more.
     arn = "arn:aws-us-gov:sns:us-gov-west-1:111122223333:" + 152 * "x"
     longest = re.sub(r"<\w+Topic>", arn, re.sub(r"<\w+\.QueueName>", 80 * "x", json.dumps(pattern)))
     assert len(json.dumps(json.loads(longest), separators=(",", ":"))) <= 2048
