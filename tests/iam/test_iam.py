@@ -706,7 +706,7 @@ QUEUES = [
     "SiemQueue",
     "SiemDeadLetters",
 ]
-TOPICS = ["AlertTopic", "AlarmTopic"]
+TOPICS = ["AlertTopic", "AlarmTopic", "ActNowTopic"]
 # What changes or reads the messages of a queue.
 MESSAGES = {"send": send, "receive": receive, "delete": delete, "keep": keep, "purge": purge}
 
@@ -782,6 +782,7 @@ def test_alarms_and_rules_of_this_account_publish_alarms_alone(account, targets,
     own = account.service(service, "arn:aws:cloudwatch:eu-west-1:000000000000:alarm:one")
     assert not is_refused(publish(alarm_topic), own.client, targets)
     assert is_refused(publish(notify_topic), own.client, targets)
+    assert is_refused(publish(named("ActNowTopic")), own.client, targets) == (service != "cloudwatch.amazonaws.com")
     theirs = account.service(service, "arn:aws:cloudwatch:eu-west-1:444455556666:alarm:one", "444455556666")
     assert is_refused(publish(alarm_topic), theirs.client, targets)
     other = account.service("ses.amazonaws.com", "arn:aws:ses:eu-west-1:000000000000:identity/one")

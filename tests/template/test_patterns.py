@@ -192,40 +192,57 @@ def called(name, parameters, invoked_by=None):
     }
 
 
+QUEUE_CALLS = ["SetQueueAttributes", "PurgeQueue", "DeleteQueue", "AddPermission", "RemovePermission"]
+TOPIC_CALLS = ["SetTopicAttributes", "DeleteTopic", "Subscribe", "AddPermission", "RemovePermission"]
+
+
 def test_a_change_of_a_queue_or_topic_that_is_no_deployment_sends_a_message():
-    rule = properties("GuardChangedRule", **EVERYTHING)
-    pattern = rule["EventPattern"]
     names = of_type("AWS::SQS::Queue", **EVERYTHING)
     queues = [{"queueUrl": f"https://x/111122223333/<{name}.QueueName>"} for name in names]
     topics = [{"topicArn": f"<{name}>"} for name in of_type("AWS::SNS::Topic")]
     subscriptions = [{"subscriptionArn": f"{each['topicArn']}:0d9c"} for each in topics]
-    called_for = [
-        (["SetQueueAttributes", "PurgeQueue", "DeleteQueue", "AddPermission", "RemovePermission"], queues),
-        (["SetTopicAttributes", "DeleteTopic", "Subscribe", "AddPermission", "RemovePermission"], topics),
-        (["Unsubscribe", "SetSubscriptionAttributes"], subscriptions),
+    assert (len(queues), len(topics)) == (7, 3)
+    changes = [
+        ("QueueChangedRule", QUEUE_CALLS, queues),
+        ("TopicChangedRule", TOPIC_CALLS, topics),
+        ("TopicChangedRule", ["Unsubscribe", "SetSubscriptionAttributes"], subscriptions),
     ]
-    calls = [(name, each) for names, resources in called_for for name in names for each in resources]
-    assert len(queues) == 7
-    for name, parameters in calls:
-        assert matches(pattern, called(name, parameters)), (name, parameters)
-        assert matches(pattern, called(name, parameters, "config.amazonaws.com")), (name, parameters)
-        assert not matches(pattern, called(name, parameters, "cloudformation.amazonaws.com")), (name, parameters)
-    for name, parameters in [
-        ("GetQueueAttributes", queues[0]),
-        ("PurgeQueue", {"queueUrl": "https://x/111122223333/another"}),
-        ("PurgeQueue", {"queueUrl": "https://x/111122223333/our-<SpillQueue.QueueName>"}),
-        ("DeleteTopic", {"topicArn": "<AlertTopic>-of-others"}),
-        ("Unsubscribe", {"subscriptionArn": "<AlertTopic>-of-others:0d9c"}),
+    for rule, calls, resources in changes:
+        pattern = properties(rule, **EVERYTHING)["EventPattern"]
+        for name in calls:
+            for each in resources:
+                assert matches(pattern, called(name, each)), (name, each)
+                assert matches(pattern, called(name, each, "config.amazonaws.com")), (name, each)
+                assert not matches(pattern, called(name, each, "cloudformation.amazonaws.com")), (name, each)
+    for rule, name, each in [
+        ("QueueChangedRule", "GetQueueAttributes", queues[0]),
+        ("QueueChangedRule", "PurgeQueue", {"queueUrl": "https://x/111122223333/another"}),
+        ("QueueChangedRule", "PurgeQueue", {"queueUrl": "https://x/111122223333/our-<SpillQueue.QueueName>"}),
+        ("TopicChangedRule", "GetTopicAttributes", topics[0]),
+        ("TopicChangedRule", "DeleteTopic", {"topicArn": "<AlertTopic>-of-others"}),
+        ("TopicChangedRule", "Unsubscribe", {"subscriptionArn": "<AlertTopic>-of-others:0d9c"}),
     ]:
-        assert not matches(pattern, called(name, parameters)), (name, parameters)
-    # EventBridge takes 2,048 characters. A queue's name has 80 at most, a topic's that of the stack, 128, and 24 more.
-    arn = "arn:aws-us-gov:sns:us-gov-west-1:111122223333:" + 152 * "x"
-    longest = re.sub(r"<\w+Topic>", arn, re.sub(r"<\w+\.QueueName>", 80 * "x", json.dumps(pattern)))
-    assert len(json.dumps(json.loads(longest), separators=(",", ":"))) <= 2048
-    (target,) = rule["Targets"]
+        assert not matches(properties(rule, **EVERYTHING)["EventPattern"], called(name, each)), (name, each)
+
+
+@pytest.mark.parametrize(
+    ("rule", "resource"),
+    [
+        ("QueueChangedRule", {"queueUrl": "https://x/111122223333/<SpillQueue.QueueName>"}),
+        ("TopicChangedRule", {"topicArn": "<AlertTopic>"}),
+    ],
+)
+def test_the_message_about_a_change_says_who_made_it_and_what_to_do(rule, resource):
+    declared = properties(rule, **EVERYTHING)
+    # EventBridge takes 2,048 characters. A queue's name has 80 at most, a topic's that of the stack, 128, and 25 more.
+    arn = "arn:aws-us-gov:sns:us-gov-west-1:111122223333:" + 153 * "x"
+    longest = re.sub(r"<\w+\.QueueName>", 80 * "x", json.dumps(declared["EventPattern"]))
+    longest = json.loads(re.sub(r"<\w+Topic>", arn, longest))
+    assert len(json.dumps(longest, separators=(",", ":"))) <= 2048
+    (target,) = declared["Targets"]
     assert target["Arn"] == "<AlarmTopic>"
-    message = transformed(target["InputTransformer"], called("PurgeQueue", queues[0]))
-    for part in ("called PurgeQueue", "at 2026-11-20T02:58:41Z", "role/one/two, from 203.0.113.57", "event ab12"):
+    message = transformed(target["InputTransformer"], called("AddPermission", resource))
+    for part in ("called AddPermission", "at 2026-11-20T02:58:41Z", "role/one/two, from 203.0.113.57", "event ab12"):
         assert part in message
     title = re.search(r"docs/operate.md, (.*)\.$", message)[1]
     assert f"## {title}\n" in (ROOT / "docs/operate.md").read_text()

@@ -285,7 +285,8 @@ def test_there_is_one_front_door_or_both_while_one_replaces_the_other():
         alone = {} if name in doors() else HTTP_API
         assert stack(**BOTH)["Resources"][name] == stack(**alone)["Resources"][name]
     assert properties("WebhookFunction", **BOTH)["Timeout"] == properties("WebhookFunction", **HTTP_API)["Timeout"]
-    assert properties("ThrottlesAlarm", **BOTH) == properties("ThrottlesAlarm", **HTTP_API)
+    assert properties("ApiThrottlesAlarm", **BOTH) == properties("ApiThrottlesAlarm", **HTTP_API)
+    assert properties("ThrottlesAlarm", **BOTH) == properties("ThrottlesAlarm")
 
 
 def test_the_http_api_invokes_the_function_with_a_urls_events():
@@ -1097,6 +1098,7 @@ def test_messages_about_alerts_are_encrypted_and_sent_over_tls_alone():
     [
         ("AlertTopic", {"ArnNotLikeIfExists": {"aws:PrincipalArn": "<NotifyRole.Arn>"}}),
         ("AlarmTopic", {"BoolIfExists": {"aws:PrincipalIsAWSService": "false"}}),
+        ("ActNowTopic", {"BoolIfExists": {"aws:PrincipalIsAWSService": "false"}}),
     ],
 )
 def test_the_notifier_alone_publishes_alerts_and_services_alone_publish_alarms(topic, condition):
@@ -1161,7 +1163,7 @@ def test_alarms_and_the_rule_of_deletions_may_publish_to_the_topic_of_alarms():
 
 
 def test_alarms_alone_may_publish_to_the_topic_for_pagers():
-    _, allowed = properties("ActNowTopicPolicy")["PolicyDocument"]["Statement"]
+    _, _, allowed = properties("ActNowTopicPolicy")["PolicyDocument"]["Statement"]
     assert without("Sid", allowed) == {
         "Effect": "Allow",
         "Principal": {"Service": "cloudwatch.amazonaws.com"},
