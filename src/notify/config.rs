@@ -31,7 +31,7 @@ pub struct NotifyConfig {
 /// Places that a message names, so that a person need not look for them. What is not set is left out.
 #[derive(Debug, Clone, Default)]
 pub struct Places {
-    /// `ATHENA_DATABASE`: the database of the lake's tables.
+    /// `ATHENA_DATABASE`: the database of the lake's tables. Without it a message names neither Athena nor SQL.
     pub database: Option<String>,
     /// `ATHENA_WORKGROUP`: the workgroup for queries.
     pub workgroup: Option<String>,

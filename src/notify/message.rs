@@ -86,14 +86,13 @@ impl Writer {
         add("Message", message);
         add(if alert.severity.is_none() { "Severity as sent" } else { "Severity" }, sent);
         let Places { database, workgroup, runbook, stack } = &self.places;
-        let workgroup = workgroup.as_ref().map(|name| format!(", workgroup {name}")).unwrap_or_default();
-        let database = database.as_ref().map(|name| format!("\"{name}\".")).unwrap_or_default();
-        lines.push(format!("Athena{workgroup}: {}", self.console));
-        lines.push(format!(
-            "SELECT * FROM {database}\"{}\" WHERE {}",
-            alert.query.table,
-            alert.query.condition.as_str()
-        ));
+        // Without a database there are no tables that Athena could read.
+        if let Some(database) = database {
+            let workgroup = workgroup.as_ref().map(|name| format!(", workgroup {name}")).unwrap_or_default();
+            let (table, condition) = (&alert.query.table, alert.query.condition.as_str());
+            lines.push(format!("Athena{workgroup}: {}", self.console));
+            lines.push(format!("SELECT * FROM \"{database}\".\"{table}\" WHERE {condition}"));
+        }
         lines.extend(stack.as_ref().map(|name| format!("Stack: {name}")));
         lines.extend(runbook.as_ref().map(|url| format!("Runbook: {url}")));
         lines.push(match alert.subject.kind {

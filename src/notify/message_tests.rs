@@ -178,11 +178,18 @@ fn a_value_that_is_missing_takes_its_words_with_it() {
     let bare = Writer::new(None, Places::default()).first(&alert(&log), Before::Nothing).texts;
     let bare: Value = serde_json::from_str(&bare).unwrap();
     let email = bare["email"].as_str().unwrap();
+    for missing in ["Athena", "SELECT", "workgroup", "Runbook", "Stack"] {
+        assert!(!email.contains(missing), "{missing} in {email}");
+    }
+    let places = Places { database: Some("lake".to_owned()), ..Places::default() };
+    let named = Writer::new(None, places).first(&alert(&log), Before::Nothing).texts;
+    let named: Value = serde_json::from_str(&named).unwrap();
+    let email = named["email"].as_str().unwrap();
     assert!(
-        email.contains("\nSELECT * FROM \"tracebit_alert\" WHERE day >= '2026-11-24' AND p_row_id = '01"),
+        email.contains("\nSELECT * FROM \"lake\".\"tracebit_alert\" WHERE day >= '2026-11-24' AND p_row_id = '01"),
         "{email}"
     );
-    assert!(!email.contains("workgroup") && !email.contains("Runbook") && !email.contains("Stack"), "{email}");
+    assert!(email.contains("\nAthena: https://") && !email.contains("workgroup"), "{email}");
 }
 
 #[test]

@@ -251,6 +251,16 @@ def test_an_existing_bucket_and_a_prefix_hold_the_records(cloud):
     assert json.loads(people.next()["Message"])["metadata"]["threadId"] == alert["alert_id"]
 
 
+def test_a_stack_without_a_catalog_and_a_dashboard_stores_and_publishes(cloud):
+    older = "arn:aws:kms:us-east-1:000000000000:key/0d9c4a1e-0000-4000-8000-000000000000"
+    stack = deployed(cloud, Catalog="None", MakeDashboard="No", OlderKmsKeyArns=f"{older},{older}", RetentionDays="3")
+    assert not {"AthenaConsole", "Database", "WorkGroup", "ResultsLocation", "DashboardConsole"} & stack.outputs.keys()
+    people, alert = stack.listen(stack.outputs["AlertTopic"]), new_alert()
+    assert stack.deliver(alert) == STORED
+    assert json.loads(people.next()["Message"])["metadata"]["threadId"] == alert["alert_id"]
+    assert stack.watch() == {"listed": None, "missing": None, "stored": None, **WHOLE}
+
+
 def test_a_bucket_that_does_not_exist_fails_the_deployment(cloud):
     stack = cloud.deploy(ExistingBucket="nobody-has-this-bucket")
     assert stack.status == "ROLLBACK_COMPLETE"

@@ -11,6 +11,7 @@ GLOBAL_OPTIONS = {"region", "query", "output"}
 SERVICES = {"s3api": "s3"}
 # Commands that the CLI adds to the operations of a service, with those of their options that the texts use.
 CUSTOM = {
+    ("s3", "cp"): {"recursive", "metadata-directive", "metadata", "content-type"},
     ("logs", "tail"): {"follow", "since"},
     ("cloudformation", "package"): {"template-file", "s3-bucket", "s3-prefix", "output-template-file"},
     ("cloudformation", "deploy"): {"template-file", "s3-bucket", "stack-name", "capabilities", "parameter-overrides"},

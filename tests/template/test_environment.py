@@ -8,8 +8,8 @@ from test_template import properties
 
 # Set by Lambda, by the SDK's own rules, or for local runs alone.
 NOT_IN_THE_TEMPLATE = {"TRACEBIT_SECRET", "TRACEBIT_API_TOKEN", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"}
-# Their defaults are right for every stack.
-NOT_IN_THE_TEMPLATE |= {"WATCH_DAYS", "WATCH_GRACE_MINUTES"}
+# Its default is right for every stack.
+NOT_IN_THE_TEMPLATE |= {"WATCH_GRACE_MINUTES"}
 SHARED = (ROOT / "src/config.rs").read_text()
 OWN = {"NotifyFunction": "src/notify/config.rs", "WatchFunction": "src/watch/config.rs"}
 CODE = {"WebhookFunction": SHARED} | {function: (ROOT / file).read_text() for function, file in OWN.items()}

@@ -1,11 +1,12 @@
 """The pages name the metrics and the alarms that the template has; figures that stand twice agree."""
 
+import json
 import re
 
 import pytest
 import yaml
 from stack import ROOT, source
-from test_template import EVERYTHING, HTTP_API, LISTS, OPERATE, SCHEMA, alarms, of_type, properties
+from test_template import EVERYTHING, HTTP_API, LISTS, OPERATE, SCHEMA, alarms, metric_lines, of_type, properties
 
 
 def filtered():
@@ -38,10 +39,6 @@ def test_the_index_leads_to_sections_that_exist(index):
         assert sorted(linked) == sorted(alarms(**EVERYTHING, **HTTP_API))
 
 
-def test_the_bill_counts_the_alarms():
-    assert re.search(r"alarms \((\d+);", section(OPERATE, "What it costs"))[1] == str(len(alarms(**LISTS)))
-
-
 def test_the_costs_of_the_notifier_add_up():
     performance = (ROOT / "docs/performance.md").read_text()
     table = re.search(r"### What the notifier adds\n.*?\n\n(\|.*?)\n\n", performance, re.S)[1]
@@ -69,32 +66,68 @@ def test_the_guide_for_contributors_names_every_check():
     assert {name for name in others if f"`.ci/{name}`" not in guide} == set()
 
 
-WATCHED = """alerts-missing alerts-unpublished nobody-listens nobody-gets-alarms messages-not-delivered alarms-not-delivered
-watch-problems watch-silent"""
+def looked_at(alarm):
+    """How many metrics CloudWatch bills for an alarm: those that it names, and no expression over them."""
+    return len([part for part in alarm.get("Metrics", [alarm]) if "Expression" not in part])
 
 
-@pytest.mark.parametrize(("column", "parameters", "metrics"), [(2, {}, 4), (3, LISTS, 7)])
-def test_the_costs_of_the_watcher_follow_from_the_rounds_and_add_up(column, parameters, metrics):
+@pytest.mark.parametrize(("column", "parameters"), [(2, {}), (3, LISTS)])
+def test_the_bill_follows_from_the_template_and_adds_up(column, parameters):
     text = section(OPERATE, "What it costs")
     table = re.search(r"\n\n(\| \| list price \|.*?)\n\n", text, re.S)[1]
     rows = [[cell.strip(" *") for cell in line.strip("|").split("|")] for line in table.splitlines()[2:]]
-    *parts, total = [float(row[column] or 0) for row in rows]
+    *parts, total, after_free_tiers = [float(row[column]) for row in rows]
     rounds = 30 * 24 * 60 // source()["Parameters"]["WatchMinutes"]["Default"]
     assert f"{rounds:,} rounds" in text
-    declared = [each for name, each in alarms(**parameters).items() if name in WATCHED.split()]
-    looked_at = sum(len([part for part in each.get("Metrics", [each]) if "Expression" not in part]) for each in declared)
-    memory = properties("WatchFunction")["MemorySize"] / 1024
-    expected = [
-        15 * rounds * 5e-6,
-        rounds * memory * 0.0000166667,
-        rounds * 5e-6,
+    secrets = len(of_type("AWS::SecretsManager::Secret", **parameters))
+    watched = 7 if parameters else 4
+    in_alarms = sum(map(looked_at, alarms(**parameters).values()))
+    assert str(in_alarms) in re.search(r"metrics in alarms, (\d+) or (\d+)", table).groups()
+    # Each source of messages is polled by five long polls of twenty seconds.
+    polls = len(of_type("AWS::Lambda::EventSourceMapping")) * 5 * 3 * 60 * 24 * 30
+    composite = len(of_type("AWS::CloudWatch::CompositeAlarm", **parameters))
+    logs, computing, traces = (
         rounds * 2e-6 * 0.5,
-        (0.4 + rounds * 5e-6) if parameters else 0,
-        metrics * 0.3,
-        looked_at * 0.1,
+        rounds * properties("WatchFunction")["MemorySize"] / 1024 * 0.0000166667,
+        rounds * 5e-6,
+    )
+    expected = [
+        12 * 0.3,
+        watched * 0.3,
+        5 * 0.3 * 30 / 720,
+        in_alarms * 0.1,
+        *([composite * 0.5] if composite else []),
+        3 * len(of_type("AWS::CloudWatch::Dashboard")),
+        logs,
+        15 * rounds * 5e-6,
+        polls * 0.4e-6,
+        secrets * 0.4 + (rounds * 5e-6 if parameters else 0),
+        computing,
+        traces,
     ]
     assert parts == [round(each, 2) for each in expected]
     assert round(sum(parts), 2) == total
+    free = 10 * 0.3 + 10 * 0.1 + 3 + 0.4 + sum(round(each, 2) for each in (logs, computing, traces))
+    assert round(total - free, 2) == after_free_tiers
+
+
+def test_a_dashboard_is_small_enough_to_be_free():
+    body = json.loads(properties("Dashboard", **EVERYTHING)["DashboardBody"])
+    # A search finds one metric for each log type, and one for each severity.
+    found = 2 + 6
+    assert len({tuple(line[:-1]) for line in metric_lines(body["widgets"])}) + found <= 50
+
+
+def test_the_bill_knows_the_metrics_that_deliveries_write():
+    """Those of src/ingest/report.rs that a delivery of a health check writes, each time."""
+    report = (ROOT / "src/ingest/report.rs").read_text()
+    function = re.search(r"\nfn payload_metrics.*?\n}\n", report, re.S)[0]
+    own = set(re.findall(r'\.(?:count|metric)\(\s*"(\w+)"', function))
+    rules = set()
+    for path in (ROOT / "schemas").glob("*.yml"):
+        rules |= {rule["name"] for rule in yaml.safe_load(path.read_text())["metrics"] if "by" not in rule}
+    # And LogsStored of this log type.
+    assert len(own | rules) + 1 == 12
 
 
 def cells(line):

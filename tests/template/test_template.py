@@ -10,6 +10,7 @@ from stack import ROOT, refusals, source, stack
 from transformers import transformed
 
 KEY = "arn:aws:kms:eu-west-1:111122223333:key/0d9c4a1e-0000-4000-8000-000000000000"
+OLDER = "arn:aws:kms:eu-west-1:111122223333:key/1d9c4a1e-0000-4000-8000-000000000000"
 KEYS = ["KmsKeyArn", "SecretKmsKeyArn", "QueueKmsKeyArn", "TopicKmsKeyArn", "LogKmsKeyArn"]
 TABLES = ["tracebit_alert", "tracebit_healthcheck", "classification_failures"]
 LISTS = {"TracebitApiUrl": "https://acme.tracebit.com"}
@@ -26,6 +27,7 @@ TLS_ONLY = {"Bool": {"aws:SecureTransport": "false"}}
 PRIVATE = dict.fromkeys(["BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPublicBuckets"], True)
 OPERATE = (ROOT / "docs/operate.md").read_text()
 SCHEMA = (ROOT / "docs/schema.md").read_text()
+PARAMETERS = (ROOT / "docs/parameters.md").read_text()
 # The metrics that the functions write, each with the dimension that it has besides Stack: the table that
 # `cargo xtask generate` makes of the code.
 TABLE = re.search("<!-- begin metrics.*?<!-- end metrics", SCHEMA, re.S)[0]
@@ -64,6 +66,11 @@ def of_type(kind, **parameters):
                 ["alias/aws/s3", KEY.replace("key", "alias"), f" {KEY}"],
             )
             for parameter in KEYS
+        ),
+        (
+            "OlderKmsKeyArns",
+            ["", KEY, f"{KEY},{OLDER}", f"{KEY},{OLDER},{KEY}"],
+            [f"{KEY}, {OLDER}", f"{KEY},", f",{KEY}", f"{KEY} {OLDER}", f"{KEY},{OLDER}".replace("key/1", "alias/1"), "*"],
         ),
         ("DatabaseName", ["tracebit_lake", "x1"], ["", "Tracebit", "tracebit-lake", "tracebit lake", "1x"]),
         (
@@ -181,10 +188,19 @@ def test_settings_of_a_new_bucket_contradict_an_existing_one(parameters, refused
     assert [message.split()[0] for message in refusals(**parameters)] == refused
 
 
-def test_every_parameter_and_output_is_explained():
-    page = (ROOT / "docs/deploy.md").read_text()
-    for name in [*source()["Parameters"], *source()["Outputs"]]:
-        assert f"`{name}`" in page, name
+def test_every_output_is_explained():
+    for name in source()["Outputs"]:
+        assert f"`{name}`" in PARAMETERS, name
+
+
+def test_the_page_names_what_hurts_when_it_is_changed_later():
+    # `cargo xtask generate` makes the tables, and fails if a parameter has no text.
+    rows = re.findall(r"^\| `(\w+)` \|.*\| ([^|]*) \|$", PARAMETERS, re.M)
+    assert [name for name, _ in rows] == list(source()["Parameters"])
+    assert {name for name, change in rows if change.startswith("**")} == {
+        *("EventBusName", "FrontDoor", "ExistingBucket", "LakePrefix", "KmsKeyArn", "QueueKmsKeyArn", "DatabaseName"),
+        "ExistingSecretArn",
+    }
 
 
 # ------------------------------------------------------------------------------------------ function and front door
@@ -352,8 +368,7 @@ def test_what_the_http_api_throttles_is_counted_from_its_log():
 
 
 def test_a_region_without_function_urls_refuses_one_before_anything_is_created():
-    page = (ROOT / "docs/deploy.md").read_text()
-    (listed,) = re.findall(r"^These Regions have no function URLs.*?\n\n", page, re.M | re.S)
+    (listed,) = re.findall(r"^These Regions have no function URLs.*?\n\n", PARAMETERS, re.M | re.S)
     regions = re.findall(r"`([a-z]+(?:-[a-z]+)+-\d)`", listed)
     assert len(regions) == 16
     for region in regions:
@@ -463,6 +478,30 @@ def test_the_watcher_may_use_the_keys_of_what_it_reads_and_sends():
     assert keys_of("WatchRole", SecretKmsKeyArn=KEY, **LISTS) == {"DecryptApiToken": decrypt}
 
 
+def test_whoever_reads_may_still_decrypt_with_older_keys_and_nobody_encrypts_with_them():
+    via = lambda *services: {"StringEquals": {"kms:ViaService": [f"{each}.eu-west-1.amazonaws.com" for each in services]}}
+    expected = {
+        "DrainRole": {"StringEquals": {"kms:ViaService": "sqs.eu-west-1.amazonaws.com"}},
+        "NotifyRole": via("s3", "sqs"),
+        "WatchRole": {"StringEquals": {"kms:ViaService": "s3.eu-west-1.amazonaws.com"}},
+        "AnalystPolicy": {"StringEquals": {"kms:ViaService": "s3.eu-west-1.amazonaws.com"}},
+    }
+    # Of the older keys, one was of the objects and one of the queues. Today there may be none.
+    for parameters in ({}, dict.fromkeys(KEYS, KEY)):
+        made = stack(OlderKmsKeyArns=f"{KEY},{OLDER}", **parameters, **EVERYTHING)["Resources"]
+        documents = {
+            name: (each["Properties"].get("Policies") or [each["Properties"]])[0]["PolicyDocument"]
+            for name, each in made.items()
+            if each["Type"] in ("AWS::IAM::Role", "AWS::IAM::ManagedPolicy")
+        }
+        older = [(name, each) for name, all_ in documents.items() for each in all_["Statement"] if OLDER in each["Resource"]]
+        assert {name: each["Condition"] for name, each in older} == expected
+        for _, each in older:
+            assert (each["Sid"], each["Effect"], each["Action"]) == ("DecryptWithOlderKeys", "Allow", "kms:Decrypt")
+            assert each["Resource"] == [KEY, OLDER]
+    assert "DecryptWithOlderKeys" not in json.dumps(stack(**dict.fromkeys(KEYS, KEY), **EVERYTHING))
+
+
 def test_queues_topics_and_logs_take_the_customers_keys():
     for queue in of_type("AWS::SQS::Queue", QueueKmsKeyArn=KEY, **EVERYTHING).values():
         assert (queue["KmsMasterKeyId"], queue["SqsManagedSseEnabled"]) == (KEY, False)
@@ -484,7 +523,7 @@ def test_every_role_takes_the_boundary():
 
 
 def test_the_page_has_the_statements_that_the_services_need_of_a_key():
-    section = re.search(r"^### Keys\n(.*?)^### ", (ROOT / "docs/deploy.md").read_text(), re.M | re.S)[1]
+    section = re.search(r"^## KMS keys\n(.*?)^## ", PARAMETERS, re.M | re.S)[1]
     statements = json.loads(re.search(r"```json\n(.*?)```", section, re.S)[1])
     services = [each["Principal"]["Service"] for each in statements]
     assert services == [["events.amazonaws.com", "cloudwatch.amazonaws.com"], "logs.REGION.amazonaws.com"]
@@ -1068,6 +1107,16 @@ def test_url_and_token_are_both_set_or_neither():
     assert "ApiTokenSecret" not in stack()["Resources"] and "ApiTokenCommand" not in stack()["Outputs"]
 
 
+@pytest.mark.parametrize("days", [0, 1, 3, 6, 7, 8, 400])
+def test_the_watcher_looks_no_further_back_than_records_are_kept(days):
+    # 7 is the default of WATCH_DAYS (src/watch/config.rs), and an empty value counts as unset.
+    made = stack(RetentionDays=days, **LISTS)
+    looked_back = made["Resources"]["WatchFunction"]["Properties"]["Environment"]["Variables"]["WATCH_DAYS"]
+    assert (looked_back or 7) == (min(days, 7) if days else 7)
+    option = re.search(r" --days (\d+)", made["Outputs"]["WatchCommand"]["Value"])
+    assert (int(option[1]) if option else 7) == (looked_back or 7)
+
+
 def test_the_token_is_in_no_parameter_and_the_command_keeps_it_out_of_the_history():
     made = stack(**LISTS)
     secret = made["Resources"]["ApiTokenSecret"]["Properties"]
@@ -1270,8 +1319,7 @@ def test_object_lock_is_off_unless_a_mode_is_chosen():
 
 def test_the_texts_say_that_object_lock_cannot_be_turned_off():
     assert "never off" in source()["Parameters"]["ObjectLockMode"]["Description"]
-    page = (ROOT / "docs/deploy.md").read_text()
-    section = re.search(r"^### Object Lock\n(.*?)^### ", page, re.M | re.S)[1]
+    section = re.search(r"^## Object Lock\n(.*?)^## ", PARAMETERS, re.M | re.S)[1]
     modes = re.findall(r"^\| `([A-Z]+)` \|", section, re.M)
     assert modes == source()["Parameters"]["ObjectLockMode"]["AllowedValues"]
     assert "You can never turn it off" in section and "delete\n  marker" in section
@@ -1301,7 +1349,9 @@ def test_every_log_type_and_the_failures_have_a_table():
     log_types = [re.search(r"^schema: (\S+)$", path.read_text(), re.M)[1] for path in (ROOT / "schemas").glob("*.yml")]
     names = {log_type.lower().replace(".", "_") for log_type in log_types}
     assert tables().keys() == names | {"classification_failures"}
-    assert of_type("AWS::Glue::Database")["Database"]["DatabaseInput"]["Name"] == "tracebit_lake"
+    # The property at the top alone makes CloudFormation replace the database when its name changes.
+    database = of_type("AWS::Glue::Database", DatabaseName="security")["Database"]
+    assert (database["DatabaseName"], database["DatabaseInput"]["Name"]) == ("security", "security")
 
 
 @pytest.mark.parametrize("table", tables())
@@ -1414,6 +1464,31 @@ def test_an_analyst_may_use_the_key_through_s3():
         "Resource": KEY,
         "Condition": {"StringEquals": {"kms:ViaService": "s3.eu-west-1.amazonaws.com"}},
     }
+
+
+def test_a_stack_without_a_catalog_has_nothing_of_glue_or_athena_and_nothing_names_it():
+    with_catalog, without_catalog = stack(**EVERYTHING), stack(Catalog="None", KmsKeyArn=KEY, **EVERYTHING)
+    made, left_out = without_catalog["Resources"], with_catalog["Resources"].keys() - without_catalog["Resources"].keys()
+    kinds = {with_catalog["Resources"][name]["Type"] for name in left_out}
+    assert kinds == {
+        *("AWS::Glue::Database", "AWS::Glue::Table", "AWS::Athena::WorkGroup", "AWS::Athena::NamedQuery"),
+        *("AWS::S3::Bucket", "AWS::S3::BucketPolicy"),
+    }
+    assert {"ResultsBucket", "ResultsBucketPolicy"} == {name for name in left_out if name.startswith("Results")}
+    assert not [each for each in made.values() if each["Type"].startswith(("AWS::Glue", "AWS::Athena"))]
+    assert with_catalog["Outputs"].keys() - without_catalog["Outputs"].keys() == {
+        *("AthenaConsole", "WorkGroup", "Database", "ResultsLocation")
+    }
+    text = json.dumps(without_catalog)
+    assert not re.search(r"athena:|glue:|<WorkGroup>|<Database>|<ResultsBucket", text)
+    # An empty variable counts as unset, so messages name neither Athena nor SQL.
+    variables = made["NotifyFunction"]["Properties"]["Environment"]["Variables"]
+    assert (variables["ATHENA_DATABASE"], variables["ATHENA_WORKGROUP"]) == ("", "")
+    # An analyst may still read the records, with another engine.
+    allowed = analyst(Catalog="None", KmsKeyArn=KEY)
+    assert allowed.keys() == {"ReadRecords", "ListRecords", "LocateBuckets", "UseKey"}
+    assert allowed["LocateBuckets"]["Resource"] == ["arn:aws:s3:::<LakeBucket>"]
+    assert allowed["UseKey"]["Action"] == "kms:Decrypt"
 
 
 def test_the_page_for_analysts_names_the_outputs_and_no_policy_of_its_own():
@@ -1614,6 +1689,12 @@ def metric_lines(widgets):
     ]
 
 
+def test_a_stack_need_not_have_a_dashboard_and_loses_nothing_else_with_it():
+    every, fewer = stack(**EVERYTHING), stack(MakeDashboard="No", **EVERYTHING)
+    assert every["Resources"].keys() - fewer["Resources"].keys() == {"Dashboard"}
+    assert every["Outputs"].keys() - fewer["Outputs"].keys() == {"DashboardConsole"}
+
+
 def test_widgets_do_not_overlap():
     taken = set()
     for widget in json.loads(properties("Dashboard")["DashboardBody"])["widgets"]:
@@ -1659,9 +1740,8 @@ def test_outputs_that_other_stacks_need_are_exported():
     exports = {name: each["Export"]["Name"] for name, each in stack()["Outputs"].items() if "Export" in each}
     names = ["Bucket", "WorkGroup", "Database", "ResultsLocation", "AnalystPolicy", "AlertTopic", "AlarmTopic"]
     assert exports == {name: f"lake-{name}" for name in names}
-    page = (ROOT / "docs/deploy.md").read_text()
-    section = re.search(r"^### For other stacks\n(.*?)^### ", page, re.M | re.S)[1]
-    assert set(re.findall(r"`(\w+)`", section)) == exports.keys()
+    (listed,) = re.findall(r"^The stack exports these outputs.*?(?=\n\n|\Z)", PARAMETERS, re.M | re.S)
+    assert set(re.findall(r"`(\w+)`", listed)) == exports.keys()
 
 
 def test_outputs_lead_to_each_functions_log_and_to_each_queue():
@@ -1700,6 +1780,7 @@ def test_the_runbook_names_outputs_that_exist():
     [
         ("aws-us-gov", "us-gov-west-1", "console.amazonaws-us-gov.com"),
         ("aws-cn", "cn-north-1", "console.amazonaws.cn"),
+        ("aws-eusc", "eusc-de-east-1", "console.amazonaws-eusc.eu"),
     ],
 )
 def test_links_and_names_are_those_of_the_partition(partition, region, host):

@@ -6,6 +6,7 @@ mod duckdb;
 mod events;
 mod messages;
 mod metrics;
+mod parameters;
 mod queries;
 mod views;
 
@@ -27,8 +28,9 @@ use crate::project;
 /// `events` are the signed events in events/ and the table in events/README.md. `columns` are the Glue tables in
 /// template.yaml, the reference in docs/schema.md and queries/duckdb.sql. `queries` and `views` are those of queries/
 /// and views/ in template.yaml and docs/query.md. `metrics` are those in docs/schema.md. `alarms` are those of
-/// alarms.yml in template.yaml and docs/operate.md. `messages` are those in docs/notifications.md. A file that has
-/// other text keeps it: only the blocks between a line with `begin` and one with `end` are written.
+/// alarms.yml in template.yaml and docs/operate.md. `messages` are those in docs/notifications.md. `parameters` are
+/// those of template.yaml, in docs/parameters.md. A file that has other text keeps it: only the blocks between a line
+/// with `begin` and one with `end` are written.
 #[derive(Args)]
 pub(crate) struct Options {
     /// What to write; everything unless it is given
@@ -50,6 +52,7 @@ enum What {
     Metrics,
     Alarms,
     Messages,
+    Parameters,
 }
 
 /// A file, or a part of one, as it should be. The path is named from the project's folder.
@@ -83,7 +86,7 @@ impl File {
 type Maker = fn(&Path) -> Result<Vec<File>>;
 
 pub(crate) fn run(options: &Options) -> Result<()> {
-    let makers: [(What, Maker); 8] = [
+    let makers: [(What, Maker); 9] = [
         (What::Events, events::files),
         (What::Columns, columns::files),
         (What::Columns, duckdb::files),
@@ -92,6 +95,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         (What::Metrics, metrics::files),
         (What::Alarms, alarms::files),
         (What::Messages, messages::files),
+        (What::Parameters, parameters::files),
     ];
     // A file that has several blocks is written once.
     let mut files: BTreeMap<String, String> = BTreeMap::new();

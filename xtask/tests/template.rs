@@ -96,7 +96,7 @@ fn a_saved_query_is_one_file() {
     let sql = "-- How many logs each canary has\n--\n-- Of all days.\nSELECT canary.name, count(*) FROM tracebit_alert";
     let [template, page, ..] = generated_with(&[("queries/logs-by-canary.sql", sql)]);
     assert!(page.contains("| `logs-by-canary` | How many logs each canary has |\n"));
-    let resource = "\n  LogsByCanaryQuery:\n    Type: AWS::Athena::NamedQuery\n    Properties:\n      Name: logs-by-canary\n      \
+    let resource = "\n  LogsByCanaryQuery:\n    Type: AWS::Athena::NamedQuery\n    Condition: HasCatalog\n    Properties:\n      Name: logs-by-canary\n      \
                     Description: How many logs each canary has\n";
     assert!(template.contains(resource));
     assert!(template.contains("\n        SELECT canary.name, count(*) FROM tracebit_alert\n"));
@@ -155,6 +155,50 @@ fn a_log_type_with_a_metric_is_one_schema() {
     assert!(page.contains("\n### tracebit_deployment\n\nA canary was deployed."));
     assert!(page.contains("| `Deployments` |  | canaries that were deployed |\n"));
     assert!(duckdb.contains("CREATE OR REPLACE VIEW tracebit_deployment AS"));
+}
+
+/// What `generate parameters` says of a copy of the project with another text in one of its files, and the page then.
+fn parameters_with(path: &str, from: &str, to: &str) -> (Output, String) {
+    let copy = copy();
+    assert!(file(path).contains(from), "{from} in {path}");
+    fs::write(copy.path().join(path), file(path).replacen(from, to, 1)).unwrap();
+    let output = generate(&["parameters", "--project", copy.path().to_str().unwrap()]);
+    (output, fs::read_to_string(copy.path().join("docs/parameters.md")).unwrap())
+}
+
+#[test]
+fn a_parameter_is_explained_with_what_a_later_change_does() {
+    let (output, page) =
+        parameters_with("docs/parameters.yml", "RejectedBurst: Only the", "RejectedBurst: Nothing but the");
+    assert!(output.status.success(), "{}", stderr(&output));
+    let row = "| `RejectedBurst` | Requests without a good signature, within five minutes, before the alarm goes off | `100` | \
+               a whole number of at least 1 | Nothing but the alarm changes. |\n";
+    assert!(page.contains(row), "{page}");
+    let groups: Vec<_> = page.lines().filter_map(|line| line.strip_prefix("### ")).take(6).collect();
+    assert_eq!(groups, ["Notifications", "Watcher", "Endpoint", "Lake", "Keys", "Function"]);
+}
+
+#[test]
+fn a_parameter_without_a_text_on_changing_it_later_is_an_error() {
+    for (path, from, to, expected) in [
+        (
+            "docs/parameters.yml",
+            "RejectedBurst: ",
+            "RejectedBursts: ",
+            "error: docs/parameters.yml must say what a later change of RejectedBurst does\n",
+        ),
+        (
+            "docs/parameters.yml",
+            "\nRunbookUrl",
+            "\nNew: x\nRunbookUrl",
+            "error: docs/parameters.yml: no such parameters: New\n",
+        ),
+        ("template.yaml", "RejectedBurst,\n", "\n", "error: template.yaml: in no group: RejectedBurst\n"),
+    ] {
+        let (output, page) = parameters_with(path, from, to);
+        assert_eq!((output.status.code(), stderr(&output).as_str()), (Some(1), expected));
+        assert_eq!(page, file("docs/parameters.md"), "nothing is written");
+    }
 }
 
 #[test]

@@ -13,18 +13,11 @@ mod words;
 
 use std::collections::BTreeMap;
 
-use aws_sdk_s3::{
-    Client,
-    config::{Builder, Credentials, SharedCredentialsProvider},
-    primitives::ByteStream,
-};
 use data_encoding::HEXLOWER;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
-use tracebit_lake::aws;
 use tracebit_lake_harness::{
     runtime_api::Function,
-    s3::{ACCESS_KEY, SECRET_KEY},
     sns::{OTHER_TOPIC_ARN, TOPIC_ARN},
     sqs,
 };
@@ -37,6 +30,19 @@ fn alert_of(log: &str, alert_id: &str) -> Value {
     let mut alert = altered_alert("/alert_id", Some(json!(alert_id)));
     alert["id"] = json!(log);
     alert
+}
+
+#[tokio::test]
+async fn a_message_names_neither_athena_nor_sql_if_the_lake_has_no_database() {
+    // A stack with Catalog None sets both variables to nothing.
+    let bell = Bell::with_env(&[("ATHENA_DATABASE", ""), ("ATHENA_WORKGROUP", "")]).await;
+    bell.hear(&[alert()]).await;
+
+    let email = bell.email();
+    assert!(email.contains("More\n") && email.contains("Client: aws-cli/2.0"), "{email}");
+    for text in ["Athena", "athena", "SELECT", "workgroup"] {
+        assert!(!email.contains(text), "{text} in {email}");
+    }
 }
 
 #[tokio::test]
@@ -56,7 +62,7 @@ async fn an_alert_rings_by_e_mail_chat_and_event() {
         "Client: aws-cli/2.0",
         "https://portal.tracebit.com/alerts/alert-1",
         "https://console.aws.amazon.com/athena/home?region=us-east-1#/query-editor",
-        "WHERE day >= '2026-11-22' AND alert_id = 'alert-1'",
+        "SELECT * FROM \"lake\".\"tracebit_alert\" WHERE day >= '2026-11-22' AND alert_id = 'alert-1'",
     ] {
         assert!(email.contains(text), "{text} in {email}");
     }
@@ -146,7 +152,7 @@ async fn an_alert_that_fits_no_schema_notifies_as_an_alert() {
         "Problem: canary[.]name: expected string, found array",
         "Severity as sent: High",
         "From: 192.0.2.1",
-        "FROM \"classification_failures\" WHERE day = ",
+        "FROM \"lake\".\"classification_failures\" WHERE day = ",
     ] {
         assert!(email.contains(text), "{text} in {email}");
     }
@@ -169,7 +175,10 @@ async fn what_nobody_can_read_notifies_once_a_day_for_each_log_type() {
     assert_eq!(subjects, ["Tracebit sent something that this lake cannot read"; 2]);
     assert_eq!((bell.sns.published().len(), bell.events().len()), (2, 5), "nothing more for people, all for machines");
     for published in bell.sns.published() {
-        assert!(published.text("email").contains("FROM \"classification_failures\" WHERE day = "), "{published:?}");
+        assert!(
+            published.text("email").contains("FROM \"lake\".\"classification_failures\" WHERE day = "),
+            "{published:?}"
+        );
         assert_eq!(published.text("sms"), subjects[0]);
     }
 }
@@ -237,11 +246,7 @@ async fn imported_history_notifies_nobody() {
     let key = bell.deliver(&[alert()]).await.remove(0);
     let record = bell.lake.objects().remove(&key).unwrap();
     let imported = key.replace(".json", "-imported.json");
-    let credentials = Credentials::new(ACCESS_KEY, SECRET_KEY, None, None, "test");
-    let sdk = aws::load_for(&bell.lake.s3.endpoint(), "us-east-1", SharedCredentialsProvider::new(credentials)).await;
-    let s3 = Client::from_conf(Builder::from(&sdk).force_path_style(true).build());
-    let put = s3.put_object().bucket(BUCKET).key(&imported).body(ByteStream::from(record));
-    put.metadata("quiet", "true").send().await.unwrap();
+    bell.put_quiet(&imported, record).await;
     assert_eq!(bell.left_of(&[created(BUCKET, &imported)]).await, [""; 0]);
     assert!(bell.sns.published().is_empty() && bell.events().is_empty() && bell.markers().is_empty());
 }

@@ -297,3 +297,17 @@ async fn what_a_rule_kept_quiet_is_not_unpublished() {
     assert_eq!(chain.good_round().await, [0, 0, 0, 0]);
     assert_eq!((chain.bell.emails().len(), chain.bell.chats().len()), (0, 1));
 }
+
+/// As docs/parameters.md says how to copy the records of another lake.
+#[tokio::test]
+async fn records_that_were_copied_as_quiet_are_not_unpublished() {
+    let chain = Chain::start().await;
+    let keys = chain.deliver_unheard(&[alert()], MINUTES).await;
+    let record = chain.bell.lake.objects().remove(&keys[0]).unwrap();
+    let copied = keys[0].replace(".json", "-copied.json");
+    chain.bell.put_quiet(&copied, record).await;
+    chain.age(&copied, MINUTES);
+    assert_eq!(chain.good_round().await, [0, 0, 0, 1]);
+    let messages = chain.queue.messages();
+    assert!(messages.len() == 1 && !messages[0].contains("-copied"), "{messages:?}");
+}

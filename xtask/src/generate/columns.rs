@@ -14,6 +14,7 @@ use super::{File, schemas};
 const TABLE: &str = r"
   <LOGICAL_ID>:
     Type: AWS::Glue::Table
+    Condition: HasCatalog
     Properties:
       CatalogId: !Ref AWS::AccountId
       DatabaseName: !Ref Database

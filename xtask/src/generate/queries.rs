@@ -16,6 +16,7 @@ use super::File;
 const QUERY: &str = r"
   <LOGICAL_ID>:
     Type: AWS::Athena::NamedQuery
+    Condition: HasCatalog
     Properties:
       Name: <NAME>
       Description: <DESCRIPTION>

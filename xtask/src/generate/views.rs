@@ -19,6 +19,7 @@ const VIEW: &str = r#"
   # Athena keeps a view as JSON in base64; Fn::Base64 makes it of the text here.
   <LOGICAL_ID>:
     Type: AWS::Glue::Table
+    Condition: HasCatalog
     DependsOn: TracebitAlertTable
     Properties:
       CatalogId: !Ref AWS::AccountId
