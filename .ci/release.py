@@ -16,10 +16,10 @@ import pathlib
 import re
 import subprocess
 import sys
+import tomllib
 import uuid
 import zipfile
 
-import tomli
 from cyclonedx.model import ExternalReference, ExternalReferenceType, HashAlgorithm, HashType, XsUri
 from cyclonedx.model.bom import Bom
 from cyclonedx.model.component import Component, ComponentType
@@ -80,7 +80,7 @@ def shipped_packages(architectures):
         command += ["--target", f"{MACHINES[architecture]}-unknown-linux-gnu"]
         names |= {tuple(line.split()[:2]) for line in run(*command).splitlines() if line}
     metadata = json.loads(run("cargo", "metadata", "--locked", "--format-version", "1"))
-    lock = tomli.loads((ROOT / "Cargo.lock").read_text())
+    lock = tomllib.loads((ROOT / "Cargo.lock").read_text())
     checksums = {(each["name"], f"v{each['version']}"): each.get("checksum") for each in lock["package"]}
     packages = {}
     for each in metadata["packages"]:
@@ -235,7 +235,7 @@ def pages():
 
 
 def release(folder, functions, architectures):
-    version = tomli.loads((ROOT / "Cargo.toml").read_text())["workspace"]["package"]["version"]
+    version = tomllib.loads((ROOT / "Cargo.toml").read_text())["workspace"]["package"]["version"]
     packages, edges = shipped_packages(architectures)
     tool = f"bin/{architectures[0]}/tracebit-lake-tools".encode()
     files = {name: ((ROOT / name).read_bytes().replace(BUILDS_TOOL, tool), 0o644) for name in pages()}
