@@ -24,6 +24,9 @@ import uuid
 import boto3
 import trino
 
+# The translated template.
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "template"))
+
 ROOT = pathlib.Path(__file__).parents[2]
 HOST = "127.0.0.1"
 BUCKET = "my-lake"

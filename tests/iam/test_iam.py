@@ -5,14 +5,17 @@ import base64
 import contextlib
 import copy
 import json
+import pathlib
 import re
+import tempfile
 import urllib.parse
 import uuid
 
+import account as accounts
 import pytest
 from account import pager_duty
 from botocore.exceptions import ClientError
-from cloud import QUEUED, ROOT, STORED, Queue, new_alert, tracebit_api, wait_for
+from cloud import QUEUED, ROOT, STORED, Queue, function_zips, new_alert, tracebit_api, wait_for
 
 PREFIX = "security/tracebit/"
 ROUTING_KEY = "R0123456789ABCDEF0123456789ABCDE"
@@ -27,6 +30,15 @@ ROLES = {
     "notify": ("NotifyRole", "notify", "NotifyFunction"),
     "watch": ("WatchRole", "watch", "WatchFunction"),
 }
+
+
+@pytest.fixture(scope="session")
+def account():
+    with tempfile.TemporaryDirectory(prefix="iam-") as folder:
+        folder = pathlib.Path(folder)
+        with accounts.localemu(folder) as account:
+            account.upload(function_zips(folder))
+            yield account
 
 
 @pytest.fixture(scope="session")

@@ -4,8 +4,11 @@ an alert, and by the operator who deploys, updates, repairs and removes it."""
 import collections
 import datetime
 import json
+import pathlib
+import tempfile
 import uuid
 
+import cloud as clouds
 import pytest
 import yaml
 from botocore.exceptions import ClientError
@@ -29,6 +32,15 @@ DUPLICATE = (200, {"stored": 0, "duplicates": 1, "failures": 0})
 RETAINED = {"LakeBucket", "LakeBucketPolicy", "SpillQueue", "SpillDeadLetters", "ResultsBucket", "ResultsBucketPolicy"}
 # What signs the deliveries that wait in the queue.
 RETAINED |= {"SharedSecret"}
+
+
+@pytest.fixture(scope="session")
+def cloud():
+    with tempfile.TemporaryDirectory(prefix="stack-") as folder:
+        folder = pathlib.Path(folder)
+        with clouds.ministack(folder) as cloud:
+            cloud.upload(clouds.function_zips(folder))
+            yield cloud
 
 
 def deployed(cloud, **parameters):

@@ -4,10 +4,9 @@ import json
 import re
 
 import pytest
-from patterns import matches
+from eventbridge import matches, transformed
 from stack import ROOT
 from test_template import EVERYTHING, PAGER, SIEM, TABLES, of_type, properties
-from transformers import transformed
 
 
 def log(name):

@@ -6,8 +6,8 @@ import urllib.parse
 
 import pytest
 import yaml
+from eventbridge import transformed
 from stack import ROOT, refusals, source, stack
-from transformers import transformed
 
 KEY = "arn:aws:kms:eu-west-1:111122223333:key/0d9c4a1e-0000-4000-8000-000000000000"
 OLDER = "arn:aws:kms:eu-west-1:111122223333:key/1d9c4a1e-0000-4000-8000-000000000000"

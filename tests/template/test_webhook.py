@@ -5,9 +5,9 @@ import copy
 import json
 
 import pytest
+from eventbridge import transformed
 from stack import example, example_source, stack
 from test_template import PAGER, TLS_ONLY, properties, published, without
-from transformers import transformed
 from webhooks import HOSTILE, by_an_intruder, log, problems
 
 KEY = "GenieKey 0d9c4a1e-0000-4000-8000-000000000000"

@@ -1,6 +1,15 @@
-//! The function's binaries, and the environment that connects them to the services.
+//! The functions' binaries, the environment that connects them to the services, and the drain on its queue.
 
-use tracebit_lake_harness::{runtime_api::Function, s3::S3, secrets_manager};
+use std::time::{Duration, Instant};
+
+use tracebit_lake_harness::{
+    runtime_api::{Function, InvocationResult},
+    s3::S3,
+    secrets_manager,
+    sqs::{self, Sqs},
+};
+
+use super::TestLake;
 
 /// The webhook function.
 pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_tracebit-lake");
@@ -46,4 +55,42 @@ pub(crate) fn secrets_manager_env(endpoint: &str) -> [(&'static str, &str); 3] {
 /// The variables that give a function the harness's spill queue.
 pub(crate) fn spill_env<'a>(endpoint: &'a str, queue_url: &'a str) -> [(&'static str, &'a str); 2] {
     [("SPILL_QUEUE_URL", queue_url), ("AWS_ENDPOINT_URL_SQS", endpoint)]
+}
+
+/// Long enough for S3's share of the time and the queue's.
+pub(crate) const DRAIN_DEADLINE: Duration = Duration::from_secs(3);
+
+/// A lake with a spill queue.
+pub(crate) async fn lake_with_queue() -> (Sqs, TestLake) {
+    let sqs = Sqs::start().await;
+    let (url, endpoint) = (sqs.queue_url(), sqs.endpoint());
+    let lake = TestLake::with_env(&spill_env(&endpoint, &url)).await;
+    (sqs, lake)
+}
+
+/// The drain function, on the bucket of a lake.
+pub(crate) struct Drain(pub(crate) Function);
+
+impl Drain {
+    pub(crate) async fn of(lake: &TestLake) -> Self {
+        let drain = Function::start(DRAIN, &lake_env(&lake.s3.endpoint())).await;
+        drain.ready().await.unwrap_or_else(|output| panic!("{output}"));
+        Self(drain)
+    }
+
+    /// The ids of the messages that the drain leaves in the queue.
+    pub(crate) async fn left_of(&self, messages: &[String]) -> Vec<String> {
+        let sent = Instant::now();
+        let invocation = self.0.invoke_within(&sqs::event(messages), DRAIN_DEADLINE).await;
+        assert!(sent.elapsed() < DRAIN_DEADLINE, "the answer came after the deadline: {invocation:?}");
+        match invocation {
+            InvocationResult::Response(answer) => answer["batchItemFailures"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|failure| failure["itemIdentifier"].as_str().unwrap().to_owned())
+                .collect(),
+            other => panic!("{other:?}"),
+        }
+    }
 }

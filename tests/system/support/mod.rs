@@ -1,24 +1,23 @@
 //! What the tests share.
 
 mod answer;
-mod body;
-mod drain;
 mod function;
 mod lake;
 mod output;
 pub(crate) mod own_function;
+mod request;
 mod samples;
-mod signed;
 
 pub(crate) use answer::{assert_is_json, assert_kept, assert_queued, assert_unavailable, counts};
-pub(crate) use body::{GZIP, JSON, ZSTD, bomb, gzip, zstd};
-pub(crate) use drain::{DRAIN_DEADLINE, Drain, lake_with_queue};
 pub(crate) use function::{
-    BINARY, BUCKET, DRAIN, NOTIFY, SECRET, WATCH, lake_env, secrets_manager_env, spill_env, start_function, start_s3,
+    BINARY, BUCKET, DRAIN, DRAIN_DEADLINE, Drain, NOTIFY, SECRET, WATCH, lake_env, lake_with_queue,
+    secrets_manager_env, spill_env, start_function, start_s3,
 };
 pub(crate) use lake::{TestLake, peak_memory};
 pub(crate) use output::{invocation_line, metrics, output_since, values};
+pub(crate) use request::{
+    GZIP, JSON, SIGNATURE, ZSTD, bomb, gzip, sign, sign_with, signed_event, signed_event_with, zstd,
+};
 pub(crate) use samples::{
     ALERTS, FAILURES, HEALTH_CHECKS, alert, alert_at, alert_with_id, altered_alert, health_check,
 };
-pub(crate) use signed::{SIGNATURE, sign, sign_with, signed_event, signed_event_with};
