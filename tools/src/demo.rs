@@ -11,7 +11,7 @@ use clap::Args;
 use data_encoding::BASE64;
 use serde_json::Value;
 use tracebit_lake::{core::lake::FAILURES_TABLE, ingest::App};
-use tracebit_lake_harness::{
+use tracebit_lake_local::{
     s3::S3,
     samples::{self, Sample},
 };

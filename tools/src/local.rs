@@ -19,7 +19,7 @@ use tracebit_lake::{
         webhook::{self, HttpEvent},
     },
 };
-use tracebit_lake_harness::{
+use tracebit_lake_local::{
     DEVELOPMENT_SECRET,
     s3::{AccessKey, S3},
 };
@@ -37,7 +37,7 @@ const DEADLINE: Duration = Duration::from_secs(10);
 pub(crate) async fn s3(folder: &Path, address: SocketAddr) -> Result<S3> {
     check_address(address, "--s3")?;
     check_folder(folder)?;
-    let s3 = S3::with_access_key(folder, address, new_access_key()?).await;
+    let s3 = S3::start(folder, address, new_access_key()?).await;
     s3.create_bucket(BUCKET);
     Ok(s3)
 }

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 use clap::{Args, CommandFactory as _, error::ErrorKind};
 use serde_json::{Value, json};
 use tracebit_lake::{core::signature::Secret, ingest::App};
-use tracebit_lake_harness::{
+use tracebit_lake_local::{
     DEVELOPMENT_SECRET,
     function_url::FunctionUrl,
     s3::{AccessKey, S3},

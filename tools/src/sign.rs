@@ -8,7 +8,7 @@ use tracebit_lake::aws::{
     self,
     secrets::{SecretSource, Secrets},
 };
-use tracebit_lake_harness::function_url;
+use tracebit_lake_local::function_url;
 
 /// Sign a file as Tracebit would, to try a function by hand
 ///

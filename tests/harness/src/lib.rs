@@ -13,12 +13,9 @@
 pub mod eventbridge;
 mod fault;
 mod front;
-pub mod function_url;
-mod guard;
 mod json_service;
 pub mod runtime_api;
 pub mod s3;
-pub mod samples;
 pub mod secrets_manager;
 mod server;
 pub mod sns;
@@ -28,6 +25,4 @@ pub mod tracebit_api;
 
 pub use fault::Fault;
 pub use front::Front;
-
-/// The secret that signs the samples in `events/`. It is public.
-pub const DEVELOPMENT_SECRET: &str = "tracebit-lake-development-secret";
+pub use tracebit_lake_local::{DEVELOPMENT_SECRET, function_url, samples};

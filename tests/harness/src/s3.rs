@@ -1,38 +1,30 @@
-//! S3: `s3s-fs` on a folder, which verifies signatures. Around it, this module records requests, injects faults,
-//! refuses what leads out of the buckets, and corrects what `s3s-fs` does unlike S3.
+//! The S3 server of the tools, which records its requests here and has faults.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
     future::pending,
-    net::{IpAddr, SocketAddr},
+    net::SocketAddr,
     ops::Deref,
-    path::{Path, PathBuf},
+    path::Path,
     sync::{Arc, Mutex, PoisonError},
 };
 
 use bytes::Bytes;
 use chrono::{TimeDelta, Utc};
-use data_encoding::BASE64URL_NOPAD;
 use http::{
-    HeaderMap, HeaderValue, Method, Request, Uri,
+    HeaderMap, HeaderValue, Method, Request,
     header::{DATE, ETAG, LOCATION},
 };
-use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
-use percent_encoding::percent_decode_str;
-use s3s::service::{S3Service, S3ServiceBuilder};
-use s3s_fs::FileSystem;
 use serde_json::Value;
 use tempfile::TempDir;
+use tracebit_lake_local::s3::{AccessKey, Store, error, metadata_file, object};
 
-pub use self::rules::AccessKey;
-use self::rules::Rules;
 use crate::{
     fault::{ErrorReplies, Fault, Faults},
     front::Front,
-    guard,
-    server::{LOOPBACK, Reply, reply, unique_id, whole},
+    server::{LOOPBACK, Reply, reply, whole},
 };
 
 /// The access key id that the server of the tests knows.
@@ -70,25 +62,10 @@ impl S3 {
     }
 
     /// Starts on this folder, which is created if it does not exist; port 0 takes a free port.
-    pub async fn on_folder(path: impl AsRef<Path>, addr: SocketAddr) -> Self {
-        let published = AccessKey { id: ACCESS_KEY.to_owned(), secret: SECRET_KEY.to_owned() };
-        Self::with_access_key(path, addr, published).await
-    }
-
-    /// The same with another access key.
-    pub async fn with_access_key(path: impl AsRef<Path>, addr: SocketAddr, access_key: AccessKey) -> Self {
-        fs::create_dir_all(&path).expect("creating the folder");
-        let folder = path.as_ref().canonicalize().expect("a folder");
-        let mut service = S3ServiceBuilder::new(FileSystem::new(&folder).expect("a folder"));
-        let rules = Rules::new(folder.clone(), access_key);
-        service.set_auth(rules.clone());
-        service.set_access(rules.clone());
+    pub async fn on_folder(folder: impl AsRef<Path>, addr: SocketAddr) -> Self {
+        let access_key = AccessKey { id: ACCESS_KEY.to_owned(), secret: SECRET_KEY.to_owned() };
         let backend = Arc::new(Backend {
-            service: service.build(),
-            folder,
-            rules,
-            address: addr.ip(),
-            turn: tokio::sync::Mutex::default(),
+            store: Store::new(folder.as_ref(), addr.ip(), access_key),
             seen: Mutex::default(),
             withheld: Mutex::default(),
             read_faults: Faults::default(),
@@ -97,52 +74,29 @@ impl S3 {
         Self { backend, front, _temporary: None }
     }
 
-    /// The access key that the server knows.
-    pub fn access_key(&self) -> &AccessKey {
-        self.backend.rules.access_key()
-    }
-
     /// The folder that holds the buckets.
     pub fn folder(&self) -> &Path {
-        &self.backend.folder
+        self.backend.store.folder()
     }
 
     /// Creates a bucket.
     pub fn create_bucket(&self, name: &str) {
-        fs::create_dir_all(self.backend.folder.join(name)).expect("creating the bucket");
-        self.backend.rules.add_bucket(name);
+        self.backend.store.create_bucket(name);
     }
 
     /// Every object in the bucket, by key.
     pub fn objects(&self, bucket: &str) -> BTreeMap<String, Vec<u8>> {
-        let folder = self.backend.folder.join(bucket);
-        let read = |key: String| (key.clone(), fs::read(folder.join(key)).expect("an object"));
-        self.keys(bucket).into_iter().map(read).collect()
+        self.backend.store.objects(bucket)
     }
 
     /// The key of every object in the bucket.
     pub fn keys(&self, bucket: &str) -> BTreeSet<String> {
-        let mut keys = BTreeSet::new();
-        let bucket = self.backend.folder.join(bucket);
-        let mut folders = vec![bucket.clone()];
-        while let Some(folder) = folders.pop() {
-            for entry in fs::read_dir(folder).expect("reading a bucket's folder") {
-                let entry = entry.expect("an entry");
-                let (path, kind) = (entry.path(), entry.file_type().expect("a file type"));
-                if kind.is_dir() {
-                    folders.push(path);
-                } else if kind.is_file() {
-                    let key = path.strip_prefix(&bucket).expect("below its bucket");
-                    keys.insert(key.to_str().expect("UTF-8").to_owned());
-                }
-            }
-        }
-        keys
+        self.backend.store.keys(bucket)
     }
 
     /// The content type stored with an object.
     pub fn content_type(&self, bucket: &str, key: &str) -> Option<String> {
-        let path = self.backend.folder.join(metadata_file(bucket, key));
+        let path = self.folder().join(metadata_file(bucket, key));
         let metadata: Value = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
         metadata["content_type"].as_str().map(str::to_owned)
     }
@@ -192,12 +146,7 @@ impl Deref for S3 {
 }
 
 struct Backend {
-    service: S3Service,
-    folder: PathBuf,
-    rules: Rules,
-    /// Where the server listens.
-    address: IpAddr,
-    turn: tokio::sync::Mutex<()>,
+    store: Store,
     seen: Mutex<Seen>,
     /// A text whose keys are not stored.
     withheld: Mutex<Option<String>>,
@@ -214,21 +163,21 @@ impl Backend {
     async fn answer(self: Arc<Self>, faults: Arc<Faults>, request: Request<Incoming>) -> Option<Reply> {
         let method = request.method().to_string();
         self.seen(|seen| *seen.requests.entry(method).or_default() += 1);
-        if let Some(problem) = guard::refusal(&request, self.address) {
+        if let Some(refusal) = self.store.refusal(&request) {
             // An answer before the end of the request could be lost.
             whole(request).await?;
-            return Some(error_with_message(403, "AccessDenied", problem));
+            return Some(refusal);
         }
         let object = object(request.uri());
         if [Method::GET, Method::HEAD].contains(request.method()) {
             self.withhold_from(object.as_ref().map_or("", |(_, key)| key)).await;
-            return self.read_faults.apply(request, &ERRORS, |request| self.perform(request)).await;
+            return self.read_faults.apply(request, &ERRORS, |request| self.store.perform(request)).await;
         }
         let Some((bucket, key)) = object else {
-            return self.perform(whole(request).await?).await;
+            return self.store.perform(whole(request).await?).await;
         };
         if request.method() != Method::PUT {
-            return self.perform(whole(request).await?).await;
+            return self.store.perform(whole(request).await?).await;
         }
 
         let index = self.seen(|seen| {
@@ -236,21 +185,14 @@ impl Backend {
             seen.puts.push(PutRequest { bucket, key, headers, status: 0 });
             seen.puts.len() - 1
         });
-        let reply = faults.apply(request, &ERRORS, |request| self.put(&bucket, &key, request)).await?;
+        let reply = faults.apply(request, &ERRORS, |request| self.put(&key, request)).await?;
         self.seen(|seen| seen.puts[index].status = reply.status().as_u16());
         Some(reply)
     }
 
-    async fn put(&self, bucket: &str, key: &str, request: Request<Bytes>) -> Option<Reply> {
+    async fn put(&self, key: &str, request: Request<Bytes>) -> Option<Reply> {
         self.withhold_from(key).await;
-        // s3s-fs would write the object and then fail, because the name of its metadata file is too long.
-        if metadata_file(bucket, key).len() > 255 {
-            return Some(error_reply(400, "KeyTooLongError"));
-        }
-        // s3s-fs checks for the object before it writes, not atomically: two simultaneous requests could both pass
-        // `If-None-Match`.
-        let _turn = self.turn.lock().await;
-        self.perform(request).await
+        self.store.perform(request).await
     }
 
     /// Never ends for a key that is withheld.
@@ -261,29 +203,9 @@ impl Backend {
         }
     }
 
-    async fn perform(&self, request: Request<Bytes>) -> Option<Reply> {
-        let reply = self.service.call(request.map(s3s::Body::from)).await.ok()?;
-        let (head, body) = reply.into_parts();
-        let body = body.collect().await.ok()?.to_bytes();
-        Some(Reply::from_parts(head, Full::new(body)))
-    }
-
     fn seen<T>(&self, act: impl FnOnce(&mut Seen) -> T) -> T {
         act(&mut self.seen.lock().unwrap_or_else(PoisonError::into_inner))
     }
-}
-
-/// The bucket and key of a request in path style, the only style an IP address allows.
-fn object(uri: &Uri) -> Option<(String, String)> {
-    let decode = |text| percent_decode_str(text).decode_utf8_lossy().into_owned();
-    let (bucket, key) = uri.path().strip_prefix('/')?.split_once('/')?;
-    (!key.is_empty()).then(|| (decode(bucket), decode(key)))
-}
-
-/// The file in which s3s-fs keeps the metadata of an object, in the folder of the buckets.
-fn metadata_file(bucket: &str, key: &str) -> String {
-    let [bucket, key] = [bucket, key].map(|text| BASE64URL_NOPAD.encode(text.as_bytes()));
-    format!(".bucket-{bucket}.object-{key}.metadata.json")
 }
 
 const ERRORS: ErrorReplies = ErrorReplies { error: error_reply, wrong_checksum };
@@ -297,17 +219,8 @@ fn wrong_checksum() -> Reply {
     reply
 }
 
-fn error_with_message(status: u16, code: &str, message: &str) -> Reply {
-    let id = unique_id();
-    let body = format!(
-        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>{code}</Code>\
-         <Message>{message}</Message><RequestId>{id}</RequestId></Error>"
-    );
-    reply(status, "application/xml", body)
-}
-
 fn error_reply(status: u16, code: &str) -> Reply {
-    let mut reply = error_with_message(status, code, &format!("{code}, from the test harness"));
+    let mut reply = error(status, code, &format!("{code}, from the test harness"));
     if reply.status().is_redirection() {
         reply.headers_mut().insert(LOCATION, HeaderValue::from_static("http://127.0.0.1:1/"));
     }
@@ -320,6 +233,5 @@ fn error_reply(status: u16, code: &str) -> Reply {
     reply
 }
 
-mod rules;
 #[cfg(test)]
 mod tests;
