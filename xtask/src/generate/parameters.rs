@@ -11,8 +11,7 @@ use serde_json::Value;
 
 use super::{File, read};
 
-const HEADER: &str =
-    "\n\n| parameter | meaning | default | must be | changing it later |\n| --- | --- | --- | --- | --- |\n";
+const HEADER: &str = "\n\n| parameter | meaning | changing it later |\n| --- | --- | --- |\n";
 const CHANGES: &str = "docs/parameters.yml";
 
 #[derive(Deserialize)]
@@ -80,8 +79,7 @@ fn row(name: &str, parameter: &Parameter, change: &str) -> String {
         Value::String(text) => format!("`{text}`"),
         other => format!("`{other}`"),
     };
-    let allowed = constraint_description.strip_prefix("must be ").unwrap_or(constraint_description);
-    format!("| `{name}` | {description} | {default} | {allowed} | {change} |\n")
+    format!("| `{name}` | {description}.<br>Default: {default}. It {constraint_description} | {change} |\n")
 }
 
 /// A section of the template. The others have tags of their own, which no parser of YAML knows.
