@@ -3,7 +3,7 @@
 use std::{env, fmt};
 
 use crate::{
-    aws::secrets::SecretSource,
+    aws::{NoRoots, secrets::SecretSource},
     core::{
         lake::{Prefix, Source},
         rotation::SecretError,
@@ -22,6 +22,9 @@ pub enum InitError {
     /// The configuration is wrong.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// TLS cannot work.
+    #[error(transparent)]
+    Roots(#[from] NoRoots),
     /// An embedded schema is wrong.
     #[error(transparent)]
     Schema(#[from] SchemaError),

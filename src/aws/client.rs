@@ -1,6 +1,6 @@
 //! How every client reaches AWS: HTTP, credentials, region and endpoints.
 
-use std::{env, error::Error};
+use std::{env, error::Error, ffi::OsStr};
 
 use aws_config::{BehaviorVersion, SdkConfig, environment::EnvironmentVariableCredentialsProvider};
 use aws_sdk_s3::{
@@ -10,35 +10,38 @@ use aws_sdk_s3::{
     },
     error::SdkError,
 };
-use aws_smithy_http_client::{
-    Builder,
-    tls::{Provider, rustls_provider::CryptoMode},
-};
 use aws_smithy_runtime_api::{client::orchestrator::HttpRequest, http::Response};
 use aws_types::service_config::{LoadServiceConfig, ServiceConfigKey};
 
 use super::{
     call::error_chain,
     deadline::{CallPolicy, Deadline},
+    http::{self, NoRoots},
 };
 
 /// Loads region, credentials and endpoints as the AWS SDK defines them, with one HTTP client for all services. An empty
 /// endpoint variable counts as unset.
-pub async fn load() -> SdkConfig {
-    without_empty_endpoints(loader().load().await)
+///
+/// # Errors
+/// [`NoRoots`] if TLS cannot work. An endpoint without TLS means that this is not AWS, and that nothing needs it.
+pub async fn load() -> Result<SdkConfig, NoRoots> {
+    let roots = http::find_roots();
+    if !has_plain_endpoint() {
+        roots?;
+    }
+    Ok(without_empty_endpoints(loader(roots.is_ok()).load().await))
 }
 
-/// The same with the given credentials, region and endpoint, for the local mode.
+/// The same with the given credentials, region and endpoint without TLS, for the local mode.
 pub async fn load_for(endpoint: &str, region: &'static str, credentials: SharedCredentialsProvider) -> SdkConfig {
-    loader().region(Region::from_static(region)).credentials_provider(credentials).endpoint_url(endpoint).load().await
+    let loader = loader(false).region(Region::from_static(region)).credentials_provider(credentials);
+    loader.endpoint_url(endpoint).load().await
 }
 
-/// TLS is rustls with *ring*: aws-lc, the SDK's default, gathers entropy for tens of milliseconds of CPU at start-up.
-fn loader() -> aws_config::ConfigLoader {
-    let http = Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
+fn loader(has_roots: bool) -> aws_config::ConfigLoader {
     let CallPolicy { timeouts, retries } = CallPolicy::of_clients();
     let loader = aws_config::defaults(BehaviorVersion::latest())
-        .http_client(http)
+        .http_client(http::client(has_roots))
         .timeout_config(timeouts)
         .retry_config(retries);
     // The default chain asks the environment first. Building the whole chain would cost every start an STS client.
@@ -82,6 +85,12 @@ pub(crate) fn preflight(request: &mut HttpRequest, method: &'static str) {
     request.set_method("OPTIONS").expect("OPTIONS is a method");
     request.headers_mut().insert("origin", "https://tracebit-lake.invalid");
     request.headers_mut().insert("access-control-request-method", method);
+}
+
+/// Whether a variable such as `AWS_ENDPOINT_URL` or `AWS_ENDPOINT_URL_S3` names an endpoint without TLS.
+fn has_plain_endpoint() -> bool {
+    let is_plain = |value: &OsStr| value.as_encoded_bytes().starts_with(b"http://");
+    env::vars_os().any(|(name, value)| name.as_encoded_bytes().starts_with(b"AWS_ENDPOINT_URL") && is_plain(&value))
 }
 
 fn without_empty_endpoints(sdk: SdkConfig) -> SdkConfig {

@@ -2,7 +2,8 @@
 //!
 //! | module | what it does |
 //! | --- | --- |
-//! | `client` | HTTP, credentials, region and endpoints, the same for every client |
+//! | `client` | credentials, region and endpoints, the same for every client |
+//! | `http` | the root certificates of TLS, and which connections are trusted |
 //! | `call` | one call: its timeouts and attempts, and an error in words for an operator |
 //! | `deadline` | the time policy of an invocation |
 //! | `invocation`, [`sqs_event`] | what Lambda hands a function |
@@ -13,6 +14,7 @@ mod call;
 mod client;
 mod deadline;
 pub mod eventbridge;
+mod http;
 pub mod https;
 pub mod invocation;
 pub mod s3;
@@ -25,5 +27,6 @@ pub use self::{
     call::CallError,
     client::{load, load_for},
     deadline::Deadline,
+    http::NoRoots,
     invocation::Invocation,
 };

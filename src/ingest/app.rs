@@ -58,7 +58,7 @@ impl App {
     /// delivery tries again.
     pub async fn from_env() -> Result<Self, InitError> {
         let config = Config::from_env()?;
-        Self::init(config, &aws::load().await).await
+        Self::init(config, &aws::load().await?).await
     }
 
     /// Builds the clients, fetches the secret and opens the connection to S3.

@@ -148,7 +148,7 @@ impl Notifier {
     /// [`InitError`] if the function cannot start.
     pub async fn from_env() -> Result<Self, InitError> {
         let config = NotifyConfig::from_env()?;
-        let notifier = Self::init(config, &aws::load().await)?;
+        let notifier = Self::init(config, &aws::load().await?)?;
         let deadline = Deadline::of_init();
         tokio::join!(notifier.bucket.warm(deadline), notifier.topic.warm(deadline), notifier.events.warm(deadline));
         Ok(notifier)

@@ -92,7 +92,7 @@ impl Watcher {
     /// [`InitError`] if the function cannot start.
     pub async fn from_env() -> Result<Self, InitError> {
         let config = WatchConfig::from_env()?;
-        Self::init(config, &aws::load().await)
+        Self::init(config, &aws::load().await?)
     }
 
     /// Builds the clients.

@@ -17,6 +17,7 @@ mod chaos;
 mod classification;
 mod compression;
 mod configuration;
+mod connections;
 mod deadline;
 mod events;
 mod hostile;

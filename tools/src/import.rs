@@ -53,7 +53,7 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
     let Some(list) = options.api.list()? else {
         bail!("Tracebit's API is not named: set --api-url, and --token-secret or TRACEBIT_API_TOKEN");
     };
-    let (sdk, now) = (aws::load().await, Utc::now());
+    let (sdk, now) = (aws::load().await?, Utc::now());
     let tracebit = Tracebit::new(&sdk, list);
     let bucket = Bucket::new(&sdk, options.lake.bucket.clone(), has_endpoint()).quiet();
     let lake = Lake::new(bucket, options.lake.prefix.clone(), Schemas::embedded()?, Severity::DEFAULT_THRESHOLD);

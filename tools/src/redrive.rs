@@ -80,7 +80,7 @@ struct Outcomes {
 
 pub(crate) async fn run(options: &Options) -> Result<()> {
     let schemas = Schemas::embedded()?;
-    let sdk = aws::load().await;
+    let sdk = aws::load().await?;
     let path_style = has_endpoint();
     let bucket = Bucket::new(&sdk, options.bucket.clone(), path_style);
     let client = Client::from_conf(Builder::from(&sdk).force_path_style(path_style).build());

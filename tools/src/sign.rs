@@ -30,7 +30,7 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
     let file = options.file.display().to_string();
     let body = fs::read(&options.file).with_context(|| format!("cannot read {file}"))?;
     let source = SecretSource::from_env()?;
-    let secrets = Secrets::new(&aws::load().await, source);
+    let secrets = Secrets::new(&aws::load().await?, source);
     let signature =
         secrets.sign(&body).await.context("cannot read the secret that TRACEBIT_SECRET_ARN names")?.to_hex();
 

@@ -62,7 +62,7 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
         path_style: has_endpoint(),
     };
     let is_listed = config.list.is_some();
-    let round = Watcher::init(config, &aws::load().await)?.round(Deadline::after(TIME)).await;
+    let round = Watcher::init(config, &aws::load().await?)?.round(Deadline::after(TIME)).await;
     println!("{}", table(&round, is_listed));
     for alert in &round.missing_alerts {
         println!(

@@ -63,6 +63,11 @@ impl Front {
         self.faults.met()
     }
 
+    /// Lets the connections that are open die without a word: no request on them is answered, and none is closed.
+    pub fn silence_connections(&self) {
+        self.server.silence();
+    }
+
     /// Starts an outage: closes all connections, and refuses new ones.
     pub async fn stop(&self) {
         self.server.stop().await;

@@ -30,6 +30,8 @@ pub(crate) struct Server {
     serve: Box<dyn Fn() -> JoinHandle<()> + Send + Sync>,
     task: Mutex<JoinHandle<()>>,
     connections: Arc<AtomicUsize>,
+    /// So many connections, the first ones, are silent.
+    silent: Arc<AtomicUsize>,
 }
 
 impl Server {
@@ -44,16 +46,17 @@ impl Server {
         let addr = claim.as_ref().map_or(addr, |claim| claim.local_addr().expect("a bound address"));
         let is_shared = claim.is_some();
         let connections = Arc::<AtomicUsize>::default();
-        let count = Arc::clone(&connections);
+        let silent = Arc::<AtomicUsize>::default();
+        let shared = [&connections, &silent].map(Arc::clone);
         let serve = Box::new(move || {
             let listener = bind(addr, is_shared).listen(1024).expect("listening");
-            let (count, handle) = (Arc::clone(&count), handle.clone());
+            let ([count, silent], handle) = (shared.clone(), handle.clone());
             tokio::spawn(accept(listener, move |stream| {
-                count.fetch_add(1, Ordering::Relaxed);
-                serve(stream, handle.clone())
+                let (number, silent) = (count.fetch_add(1, Ordering::Relaxed), Arc::clone(&silent));
+                serve(stream, move || number < silent.load(Ordering::Relaxed), handle.clone())
             }))
         });
-        Self { addr, _claim: claim, task: Mutex::new(serve()), serve, connections }
+        Self { addr, _claim: claim, task: Mutex::new(serve()), serve, connections, silent }
     }
 
     pub(crate) fn addr(&self) -> SocketAddr {
@@ -79,6 +82,11 @@ impl Server {
         self.connections.load(Ordering::Relaxed)
     }
 
+    /// Reads nothing more from the connections that are open, and keeps them open.
+    pub(crate) fn silence(&self) {
+        self.silent.store(self.connections(), Ordering::Relaxed);
+    }
+
     /// Serves on the same port again.
     pub(crate) fn resume(&self) {
         self.task(|task| *task = (self.serve)());
@@ -95,13 +103,13 @@ impl Drop for Server {
     }
 }
 
-async fn serve<H, F>(stream: TcpStream, handle: H)
+async fn serve<H, F>(stream: TcpStream, is_silent: impl Fn() -> bool + Send + Unpin + 'static, handle: H)
 where
     H: Fn(Request<Incoming>) -> F + Clone + Send + 'static,
     F: Future<Output = Option<Reply>> + Send + 'static,
 {
     let fault = ConnectionFault::default();
-    let socket = Socket::new(stream, fault.clone());
+    let socket = Socket::new(stream, fault.clone(), is_silent);
     let service = service_fn(move |request| {
         let (answer, fault) = (handle(request), fault.clone());
         async move { fault.take(answer.await) }

@@ -62,20 +62,21 @@ impl ConnectionFault {
     }
 }
 
-/// A TCP connection that applies its [`ConnectionFault`].
-pub(crate) struct Socket {
+/// A TCP connection that applies its [`ConnectionFault`], and reads nothing while it is silent.
+pub(crate) struct Socket<S> {
     stream: TcpStream,
     fault: ConnectionFault,
+    is_silent: S,
     pause: Option<Pin<Box<Sleep>>>,
 }
 
-impl Socket {
-    pub(crate) fn new(stream: TcpStream, fault: ConnectionFault) -> Self {
-        Self { stream, fault, pause: None }
+impl<S> Socket<S> {
+    pub(crate) fn new(stream: TcpStream, fault: ConnectionFault, is_silent: S) -> Self {
+        Self { stream, fault, is_silent, pause: None }
     }
 }
 
-impl Drop for Socket {
+impl<S> Drop for Socket<S> {
     fn drop(&mut self) {
         if matches!(self.fault.get(), ResponseFault::Reset) {
             self.stream.set_zero_linger().ok();
@@ -83,13 +84,16 @@ impl Drop for Socket {
     }
 }
 
-impl AsyncRead for Socket {
+impl<S: Fn() -> bool + Unpin> AsyncRead for Socket<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if (self.is_silent)() {
+            return Poll::Pending;
+        }
         Pin::new(&mut self.get_mut().stream).poll_read(cx, buf)
     }
 }
 
-impl AsyncWrite for Socket {
+impl<S: Unpin> AsyncWrite for Socket<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let socket = self.get_mut();
         let stream = Pin::new(&mut socket.stream);
