@@ -26,24 +26,33 @@ pub fn parse(text: &str) -> Result<DateTime<Utc>, &'static str> {
 /// `YYYY-MM-DD HH:MM:SS.fff`, the fraction cut, as an Athena TIMESTAMP column reads it.
 #[must_use]
 pub fn sql(time: DateTime<Utc>) -> String {
-    // Digit by digit, because a batch has thousands of records, and the formats of chrono and Rust take ten times as
-    // long.
+    let mut text = spelled(time, ["-", "-", " ", ":", ":", "."]);
+    push_digits(&mut text, time.timestamp_subsec_millis(), 3);
+    text
+}
+
+/// Writes a timestamp as keys have it: `YYYYMMDDTHHMMSSZ`.
+#[must_use]
+pub fn basic(time: DateTime<Utc>) -> String {
+    spelled(time, ["", "", "T", "", "", "Z"])
+}
+
+/// Digit by digit, because a batch has thousands of records, and the formats of chrono and Rust take ten times as long.
+fn spelled(time: DateTime<Utc>, then: [&str; 6]) -> String {
     let mut text = String::with_capacity("YYYY-MM-DD HH:MM:SS.fff".len());
-    for (number, places, then) in [
-        (time.year().unsigned_abs(), 4, "-"),
-        (time.month(), 2, "-"),
-        (time.day(), 2, " "),
-        (time.hour(), 2, ":"),
-        (time.minute(), 2, ":"),
-        (time.second(), 2, "."),
-        (time.timestamp_subsec_millis(), 3, ""),
-    ] {
-        for place in (0..places).rev() {
-            text.push(char::from_digit(number / 10_u32.pow(place) % 10, 10).unwrap_or_default());
-        }
+    push_digits(&mut text, time.year().unsigned_abs() / 100, 2);
+    let rest = [time.year().unsigned_abs() % 100, time.month(), time.day(), time.hour(), time.minute(), time.second()];
+    for (number, then) in rest.into_iter().zip(then) {
+        push_digits(&mut text, number, 2);
         text.push_str(then);
     }
     text
+}
+
+fn push_digits(text: &mut String, number: u32, places: u32) {
+    for place in (0..places).rev() {
+        text.push(char::from_digit(number / 10_u32.pow(place) % 10, 10).unwrap_or_default());
+    }
 }
 
 #[cfg(test)]

@@ -5,11 +5,12 @@
 
 use std::fmt;
 
-use chrono::{DateTime, Days, NaiveDate, Timelike as _, Utc};
+use chrono::{DateTime, Days, NaiveDate, TimeDelta, Timelike as _, Utc};
 
 use crate::core::{
     row_id::RowId,
     schema::{Schema, Schemas},
+    time,
 };
 
 /// The table of classification failures.
@@ -86,7 +87,7 @@ pub struct Partition {
 
 impl fmt::Display for Partition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "day={}/hour={:02}/", self.day.format("%Y-%m-%d"), self.hour)
+        write!(f, "day={}/hour={:02}/", self.day, self.hour)
     }
 }
 
@@ -122,10 +123,11 @@ impl<'s> Table<'s> {
     /// The names of failures have the hour alone, so that a failure that is repeated within its hour is one object.
     #[must_use]
     pub fn key(self, prefix: &Prefix, partition: Partition, time: DateTime<Utc>, id: RowId) -> String {
-        let time = match self {
-            Self::LogType(_) => time.format("%Y%m%dT%H%M%SZ"),
-            Self::Failures => time.format("%Y%m%dT%H0000Z"),
+        let within_hour = match self {
+            Self::LogType(_) => 0,
+            Self::Failures => time.num_seconds_from_midnight() % 3600,
         };
+        let time = time::basic(time - TimeDelta::seconds(within_hour.into()));
         format!("{}{partition}{time}-{id}.json", self.folder(prefix))
     }
 
