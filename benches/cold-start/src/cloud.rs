@@ -1,4 +1,4 @@
-//! S3 and Secrets Manager on loopback, over TLS, as the functions see them.
+//! S3, Secrets Manager, SNS and EventBridge on loopback, over TLS, as the functions see them.
 //!
 //! The certificate authority made for the run stands in one file with the system's own roots, so that a function that
 //! loads the system's roots has as much to load as in production.
@@ -24,16 +24,20 @@ use tokio_rustls::{
 };
 use tracebit_lake_harness::{
     DEVELOPMENT_SECRET,
+    eventbridge::EventBridge,
     s3::S3,
     secrets_manager::{ARN, SecretsManager},
+    sns::{Sns, TOPIC_ARN},
 };
 
-const BUCKET: &str = "lake";
+pub(crate) const BUCKET: &str = "lake";
 
 /// The services, and what a function is told of them.
 pub(crate) struct Cloud {
     environment: Vec<(String, String)>,
-    _s3: S3,
+    pub(crate) s3: S3,
+    pub(crate) sns: Sns,
+    pub(crate) bus: EventBridge,
     _secrets: SecretsManager,
     _folder: TempDir,
 }
@@ -54,7 +58,10 @@ impl Cloud {
         let secrets = SecretsManager::start().await;
         secrets.set(DEVELOPMENT_SECRET, None);
         let s3_url = terminate_tls(&s3.endpoint(), acceptor.clone()).await?;
-        let secrets_url = terminate_tls(&secrets.endpoint(), acceptor).await?;
+        let secrets_url = terminate_tls(&secrets.endpoint(), acceptor.clone()).await?;
+        let (sns, bus) = (Sns::start().await, EventBridge::start().await);
+        let sns_url = terminate_tls(&sns.endpoint(), acceptor.clone()).await?;
+        let bus_url = terminate_tls(&bus.endpoint(), acceptor).await?;
 
         let text = |path: PathBuf| path.to_str().map(str::to_owned).context("a folder with a UTF-8 name");
         let (bundle, own_authority) = (text(bundle)?, text(own_authority)?);
@@ -62,13 +69,16 @@ impl Cloud {
             ("LAKE_BUCKET", BUCKET),
             ("AWS_ENDPOINT_URL_S3", &s3_url),
             ("AWS_ENDPOINT_URL_SECRETS_MANAGER", &secrets_url),
+            ("ALERT_TOPIC_ARN", TOPIC_ARN),
+            ("AWS_ENDPOINT_URL_SNS", &sns_url),
+            ("AWS_ENDPOINT_URL_EVENTBRIDGE", &bus_url),
             // Rust and boto3 take a file with all roots; Node takes one more than its own.
             ("SSL_CERT_FILE", &bundle),
             ("AWS_CA_BUNDLE", &bundle),
             ("NODE_EXTRA_CA_CERTS", &own_authority),
         ];
         let environment = environment.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
-        Ok(Self { environment, _s3: s3, _secrets: secrets, _folder: folder })
+        Ok(Self { environment, s3, sns, bus, _secrets: secrets, _folder: folder })
     }
 
     /// The environment of a function: as deployed, the secret comes from Secrets Manager; one that knows no such

@@ -91,7 +91,7 @@ impl Function {
     }
 }
 
-fn cargo(folder: &Path, options: &[&str]) -> Result<()> {
+pub(crate) fn cargo(folder: &Path, options: &[&str]) -> Result<()> {
     // In a folder known beforehand, whatever the environment says.
     let target = folder.join("target");
     let mut command = Command::new(env!("CARGO"));

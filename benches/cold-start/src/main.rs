@@ -7,6 +7,7 @@
 mod cloud;
 mod cost;
 mod delivery;
+mod flood;
 mod function;
 mod measure;
 mod plot;
@@ -50,6 +51,12 @@ struct Options {
     /// Another build of tracebit-lake to be measured beside this one, such as before=/path/to/bootstrap.
     #[arg(long, value_name = "NAME=FILE", value_parser = named_file)]
     with: Vec<(String, PathBuf)>,
+    /// Instead of all this: how long an alert waits behind a flood of so many logs of another one.
+    #[arg(long, value_name = "LOGS")]
+    flood: Option<usize>,
+    /// How many instances of the notifier meet the flood.
+    #[arg(long, default_value_t = 2)]
+    instances: usize,
     /// Also write the tables to benches/README.md and the plot to docs/performance.svg.
     #[arg(long)]
     docs: bool,
@@ -65,6 +72,14 @@ fn named_file(text: &str) -> Result<(String, PathBuf), String> {
 async fn main() -> Result<()> {
     let options = Options::parse();
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).context("the project's folder")?.to_owned();
+    if let Some(logs) = options.flood {
+        for memory in &options.memory {
+            let took = flood::measure(&root, *memory, logs, options.instances).await?;
+            let rate = logs as f64 / took.as_secs_f64();
+            println!("{memory} MB, {} instances, {logs} logs: {took:.1?}, {rate:.0} logs a second", options.instances);
+        }
+        return Ok(());
+    }
     let mut functions = Function::all(&root, &options.only)?;
     for (name, file) in &options.with {
         functions.push(Function::ours(name, file.clone())?);

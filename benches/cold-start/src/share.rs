@@ -4,7 +4,12 @@
 //! Lambda function memory"), but a whole core during INIT. The period of 20 ms is what measurements of Lambda's
 //! throttling found.
 
-use std::{fs, io, path::PathBuf, process};
+use std::{
+    fs, io,
+    path::PathBuf,
+    process,
+    sync::atomic::{AtomicUsize, Ordering},
+};
 
 /// The memory size that has a whole core, in MB.
 const WHOLE_CORE: u32 = 1769;
@@ -58,7 +63,8 @@ impl Drop for Share {
 }
 
 fn make_group(memory: u32, quota: u32) -> io::Result<PathBuf> {
-    let name = format!("tracebit-lake-{memory}-{}", process::id());
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    let name = format!("tracebit-lake-{memory}-{}-{}", process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
     let group = PathBuf::from(V1).join(&name);
     if group.parent().is_some_and(|parent| parent.join("cpu.cfs_quota_us").exists()) {
         fs::create_dir_all(&group)?;
