@@ -216,6 +216,12 @@ def test_the_function_runs_the_binary_with_the_limits_given():
     assert function["TracingConfig"] == {"Mode": "Active"}
     assert "ReservedConcurrentExecutions" not in function, "an account with ten units can reserve none"
     assert properties("WebhookFunction", ReservedConcurrency=5)["ReservedConcurrentExecutions"] == 5
+
+
+def test_the_notifier_gets_more_instances_where_it_cannot_take_those_of_the_webhook():
+    for reserved, most in [(0, 2), (100, 12)]:
+        mapping = properties("NotifyFunctionCreated", ReservedConcurrency=reserved)
+        assert mapping["ScalingConfig"] == {"MaximumConcurrency": most}, "docs/reliability.md has the measurement"
     metadata = source()["Resources"]["WebhookFunction"]["Metadata"]
     assert (metadata["BuildMethod"], metadata["BuildProperties"]) == ("rust-cargolambda", {"Binary": "tracebit-lake"})
 
