@@ -216,12 +216,6 @@ def test_the_function_runs_the_binary_with_the_limits_given():
     assert function["TracingConfig"] == {"Mode": "Active"}
     assert "ReservedConcurrentExecutions" not in function, "an account with ten units can reserve none"
     assert properties("WebhookFunction", ReservedConcurrency=5)["ReservedConcurrentExecutions"] == 5
-
-
-def test_the_notifier_gets_more_instances_where_it_cannot_take_those_of_the_webhook():
-    for reserved, most in [(0, 2), (100, 12)]:
-        mapping = properties("NotifyFunctionCreated", ReservedConcurrency=reserved)
-        assert mapping["ScalingConfig"] == {"MaximumConcurrency": most}, "docs/reliability.md has the measurement"
     metadata = source()["Resources"]["WebhookFunction"]["Metadata"]
     assert (metadata["BuildMethod"], metadata["BuildProperties"]) == ("rust-cargolambda", {"Binary": "tracebit-lake"})
 
@@ -233,13 +227,15 @@ def test_a_flood_leaves_the_other_functions_their_own_concurrency_if_the_quota_a
         if "ReservedConcurrentExecutions" in each
     }
     assert reserved() == {}, "an account with ten units can reserve none"
-    own = {"DrainFunction": 2, "NotifyFunction": 2, "WatchFunction": 1}
+    # docs/reliability.md has the measurement that twelve notifiers follow from.
+    own = {"DrainFunction": 2, "NotifyFunction": 12, "WatchFunction": 1}
     assert reserved(ReserveForOthers="Yes") == own
     assert reserved(ReserveForOthers="Yes", ReservedConcurrency=50) == {**own, "WebhookFunction": 50}
     # With fewer than a queue invokes at once, it would be throttled.
-    mappings = of_type("AWS::Lambda::EventSourceMapping")
-    for mapping, function in [("DrainFunctionSpilled", "DrainFunction"), ("NotifyFunctionCreated", "NotifyFunction")]:
-        assert mappings[mapping]["ScalingConfig"]["MaximumConcurrency"] == own[function]
+    at_once = lambda mapping, **parameters: properties(mapping, **parameters)["ScalingConfig"]["MaximumConcurrency"]
+    assert at_once("DrainFunctionSpilled", ReserveForOthers="Yes") == 2
+    assert at_once("NotifyFunctionCreated", ReserveForOthers="Yes") == 12
+    assert at_once("NotifyFunctionCreated") == 2, "most of ten units are left to the webhook"
     said = {name: source()["Parameters"][name]["Description"] for name in ("ReservedConcurrency", "ReserveForOthers")}
     assert "flood" in said["ReservedConcurrency"] and "50 where the quota allows" in said["ReservedConcurrency"]
     assert f"reserves {sum(own.values())} " in said["ReserveForOthers"] and "quota is 10" in said["ReserveForOthers"]
