@@ -1,6 +1,6 @@
 //! The Glue tables in `template.yaml`, and the reference of the tables in `docs/schema.md`.
 
-use std::path::Path;
+use std::{iter, path::Path};
 
 use anyhow::Result;
 use tracebit_lake::core::{
@@ -189,7 +189,7 @@ fn reference(schema: &Schema) -> String {
     let rows = rows("", fields);
     format!(
         "\n### {table}\n\n{description} Log type `{log_type}`, version {version}.\n\n\
-         | column | type | required | meaning | indicator |\n| --- | --- | --- | --- | --- |\n{rows}"
+         | column | type | meaning |\n| --- | --- | --- |\n{rows}"
     )
 }
 
@@ -200,14 +200,15 @@ fn rows(parent: &str, fields: &[Field]) -> String {
 fn row_and_those_below(parent: &str, Field { name, required, description, rule }: &Field) -> String {
     let path = format!("{parent}{name}");
     let shown_type = shown_type(rule);
-    let required = if *required { "yes" } else { "" };
-    let indicators = rule.indicators.iter().copied().map(name_of).collect::<Vec<_>>().join(", ");
+    let required = if *required { ", required" } else { "" };
+    let indicators = rule.indicators.iter().copied().map(name_of);
+    let meaning = iter::once(description.clone()).chain(indicators).collect::<Vec<_>>().join("; ");
     let below = match &rule.kind {
         Type::Object(members) => rows(&format!("{path}."), members),
         Type::Array(element) if let Type::Object(members) = &element.kind => rows(&format!("{path}[]."), members),
         _ => String::new(),
     };
-    format!("| `{path}` | {shown_type} | {required} | {description} | {indicators} |\n{below}")
+    format!("| `{path}` | {shown_type}{required} | {meaning} |\n{below}")
 }
 
 /// The type in a reader's words.
