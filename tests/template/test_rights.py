@@ -62,6 +62,24 @@ def allowing(action, arn=None):
     ]
 
 
+CODE = "arn:aws:s3:::CODE_BUCKET/tracebit-lake/1a2b"
+# What the commands of docs/install.md call, which CloudFormation does not.
+CONFIRM = [("sns:ConfirmSubscription", f"arn:aws:sns:eu-west-1:111122223333:{STACK}-AlertTopic-1A2B")]
+# `aws cloudformation package` and `deploy` upload the code, and CloudFormation reads it as whoever deploys.
+AWS_CLI = [("s3:PutObject", CODE), ("s3:GetObject", CODE)]
+# Terraform reads an object's tags after each upload, and deletes the template of the deployment before.
+TERRAFORM = [*AWS_CLI, ("s3:GetObjectTagging", CODE), ("s3:DeleteObject", CODE)]
+# `sam delete` looks for a stack of this name, and fails if it may not.
+COMPANION = f"arn:aws:cloudformation:eu-west-1:111122223333:stack/{STACK}-1a2b3c4d-CompanionStack/*"
+SAM_DELETE = [("cloudformation:DescribeStacks", COMPANION)]
+WAYS = [CONFIRM, AWS_CLI, TERRAFORM, SAM_DELETE]
+
+
+@pytest.mark.parametrize("way", WAYS, ids=["confirm", "aws-cli", "terraform", "sam-delete"])
+def test_whoever_deploys_may_run_the_commands_of_the_page(way):
+    assert [each for each in way if not allowing(*each)] == []
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_whoever_deploys_may_do_what_each_resource_needs(kind):
     assert [action for action in sorted(needed(kind)) if not allowing(action)] == []
@@ -71,6 +89,7 @@ def test_whoever_deploys_may_do_little_else():
     actions = {pattern for each in POLICY["Statement"] for pattern in listed(each["Action"])}
     # CloudFormation's own, for this stack and SAM's, and the bucket that SAM puts the code into.
     actions -= {"cloudformation:*", "cloudformation:GetTemplateSummary", "s3:*"}
+    actions -= {action for way in WAYS for action, _ in way}
     every = {action for kind in KINDS for action in handlers(kind)}
     assert [each for each in sorted(actions) if not fnmatch.filter(every, each)] == []
     everywhere = [each["Sid"] for each in POLICY["Statement"] if each["Resource"] == "*"]
