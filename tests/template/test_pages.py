@@ -2,6 +2,7 @@
 
 import json
 import re
+from datetime import datetime
 
 import pytest
 import yaml
@@ -150,3 +151,20 @@ def test_every_page_is_in_the_readmes_table():
     linked = set(re.findall(r"\]\(([^)#]+\.md)\)", section((ROOT / "README.md").read_text(), "Pages")))
     pages = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]
     assert {str(page.relative_to(ROOT)) for page in pages} - {"README.md"} <= linked
+
+
+def test_splunk_finds_the_time_of_each_kind_of_record():
+    """A record's own fields stand behind the log's, where an intruder may have written what looks like a time."""
+    forward = (ROOT / "docs/forward.md").read_text()
+    stanza = dict(re.findall(r"^(\w+) = (.*)$", re.search(r"```ini\n(.*?)```", forward, re.S)[1], re.M))
+    assert stanza["TZ"] == "UTC" and stanza["TRUNCATE"] == "0" and stanza["KV_MODE"] == "json"
+    forged = {"user_agent": '"p_event_time":"1999-01-01 00:00:00.000"', "error": '"p_parse_time":"1999'}
+    times = {"p_event_time": "2026-11-20 02:58:41.500", "p_parse_time": "2026-11-20 03:04:10.250"}
+    failure = {"p_parse_time": times["p_parse_time"]}
+    for own, expected in ((times, times["p_event_time"]), (failure, times["p_parse_time"])):
+        record = json.dumps(forged | own, separators=(",", ":"))
+        event = re.split(stanza["LINE_BREAKER"], f"{record}\n{record}\n")[0]
+        after = event[re.search(stanza["TIME_PREFIX"], event).end() :]
+        # Splunk's %3N, three digits, is Python's %f.
+        form = stanza["TIME_FORMAT"].replace("%3N", "%f")
+        assert datetime.strptime(after[:23], form) == datetime.strptime(expected, "%Y-%m-%d %H:%M:%S.%f")
