@@ -171,8 +171,8 @@ fn a_parameter_is_explained_with_what_a_later_change_does() {
     let (output, page) =
         parameters_with("docs/parameters.yml", "RejectedBurst: Only the", "RejectedBurst: Nothing but the");
     assert!(output.status.success(), "{}", stderr(&output));
-    let row = "| `RejectedBurst` | Requests without a good signature, within five minutes, before the alarm goes \
-               off.<br>Default: `100`. It must be a whole number of at least 1 | Nothing but the alarm changes. |\n";
+    let row = "| `RejectedBurst` | Requests without a good signature within five minutes that turn the alarm \
+               on.<br>Default: `100`. It must be a whole number of at least 1 | Nothing but the alarm changes. |\n";
     assert!(page.contains(row), "{page}");
     let groups: Vec<_> = page.lines().filter_map(|line| line.strip_prefix("### ")).take(6).collect();
     assert_eq!(groups, ["Notifications", "Watcher", "Endpoint", "Lake", "Keys and secret", "Function"]);
