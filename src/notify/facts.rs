@@ -15,8 +15,9 @@ pub(crate) const ALERT: &str = "Tracebit.Alert";
 /// The longest link that is shown.
 const MAX_LINK: usize = 500;
 
-/// How many labels of a credential are shown.
+/// How many labels of a credential are shown, and in how many characters: as many as a message shows of one value.
 const MAX_LABELS: usize = 10;
+const MAX_PLANTED: usize = 200;
 
 /// How much of a payload that fits no schema is kept, in bytes. A message shows less.
 const EXCERPT: usize = 4096;
@@ -238,10 +239,12 @@ impl Log {
 impl Credential {
     fn of(credential: &Json<'_>) -> Self {
         let label = |label: &Json<'_>| Some(format!("{}={}", label.text(&["name"])?, label.text(&["value"])?));
+        let labels = credential.objects(&["labels"], MAX_LABELS);
+        let planted = text::listed(labels.iter().filter_map(label), MAX_PLANTED);
         Self {
             name: text_of(credential, &["name"]),
             kind: text_of(credential, &["type"]),
-            planted: joined(credential.objects(&["labels"], MAX_LABELS).iter().filter_map(label)),
+            planted: (!planted.is_empty()).then_some(Redacted(planted)),
         }
     }
 }

@@ -139,6 +139,7 @@ fn a_used_credential_points_to_where_it_was_planted() {
         assert!(email.lines().any(|found| found == line), "{line} in {email}");
     }
     assert!(email.contains("\nPlanted in: source=github, source_type=ci, github[.]repo=acme/shop, "), "{email}");
+    assert!(email.contains(", github[.]run_id=19420187345, "), "{email}");
     assert!(!email.to_lowercase().contains("disable"), "{email}");
 }
 

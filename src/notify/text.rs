@@ -42,6 +42,24 @@ pub(super) fn head(text: &str, bytes: usize) -> &str {
     text.get(..text.floor_char_boundary(bytes)).unwrap_or(text)
 }
 
+/// The texts with commas between them, in at most `max` characters. A text that has no room is left out whole, because
+/// the half of a number names something else. No text takes more than half of the room.
+pub(super) fn listed(texts: impl Iterator<Item = String>, max: usize) -> String {
+    const MORE: &str = ", ..";
+    let room = max.saturating_sub(MORE.len());
+    let (mut list, mut is_whole) = (String::new(), true);
+    for text in texts.map(|text| shorten(&text, room / 2)) {
+        let separator = if list.is_empty() { "" } else { ", " };
+        let next = format!("{separator}{text}");
+        if list.chars().count() + next.chars().count() <= room {
+            list += &next;
+        } else {
+            is_whole = false;
+        }
+    }
+    if is_whole { list } else { list + MORE }
+}
+
 /// The text in at most `max` characters. The middle goes, because the name stands at the end of a long path.
 pub(super) fn shorten(text: &str, max: usize) -> String {
     // With spaces, so that no client takes it for the dots of a domain.
@@ -316,6 +334,21 @@ mod tests {
         assert_eq!(plain(&format!("{}/dana", "x".repeat(1_000_000)), 14), "xxxxx .. /dana");
         let lines = ["one".to_owned(), "two".to_owned(), "three".to_owned()];
         assert_eq!((joined(&lines, 100), joined(&lines, 10)), ("one\ntwo\nthree".to_owned(), "one\ntwo\n…".to_owned()));
+    }
+
+    #[test]
+    fn a_list_is_cut_between_its_texts() {
+        let long = "x".repeat(1_000_000);
+        for (texts, max, expected) in [
+            (&["run=17", "ref=main"][..], 32, "run=17, ref=main"),
+            (&["run=17", "sha=9c1f0e", "ref=abcdef", "job=1"], 32, "run=17, sha=9c1f0e, job=1, .."),
+            (&[&long, "run=17"], 32, "xxxxx .. xxxxx, run=17"),
+            (&[], 32, ""),
+        ] {
+            let list = listed(texts.iter().map(ToString::to_string), max);
+            assert_eq!(list, expected);
+            assert!(list.chars().count() <= max, "{list}");
+        }
     }
 
     #[test]
