@@ -160,7 +160,7 @@ def test_an_alarm_calls_the_pager_and_its_end_resolves_it(account, stack, pager)
         detail = {"alarmName": alarm, "configuration": {"description": "Look."}, "state": {"value": value}}
         arn = account.client("cloudwatch").describe_alarms(AlarmNames=[alarm])["MetricAlarms"][0]["AlarmArn"]
         entry = {"Source": "aws.cloudwatch", "DetailType": "CloudWatch Alarm State Change", "Resources": [arn]}
-        # No emulator sends this when an alarm goes on.
+        # No emulator sends this when an alarm is on.
         account.client("events").put_events(Entries=[{**entry, "Detail": json.dumps(detail)}])
         is_about = lambda call: call["dedup_key"].endswith(f"/{alarm}")
         call = wait_for(lambda: next(filter(is_about, called(pager)), None), f"the {action}")

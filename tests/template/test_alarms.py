@@ -20,7 +20,7 @@ MINUTES = source()["Parameters"]["WatchMinutes"]["AllowedValues"]
 
 
 def goes_on(alarm, data, until=3 * DAY, **parameters):
-    """The minutes at which the alarm goes on, from `data` as {(metric, *dimensions): {minute: value}}."""
+    """The minutes at which the alarm begins, from `data` as {(metric, *dimensions): {minute: value}}."""
     declared = alarms(**{**SIEM, **PAGER, **parameters})[alarm]
     data = written(data)
     on = [in_alarm(declared, data, minute) for minute in range(until)]
@@ -41,7 +41,7 @@ def every(minutes, value, start=0, end=3 * DAY):
     return dict.fromkeys(range(start, end, minutes), value)
 
 
-# Alarms that one datum of one metric sets off: the metric, and a value that is not enough.
+# Alarms that one datum of one metric raises: the metric, and a value that is not enough.
 AT_ONCE = [
     ("alert", ("AlertsToNotify",), 1, 0),
     ("unhealthy-health-check", ("UnhealthyHealthChecks",), 1, 0),
@@ -292,7 +292,7 @@ def test_the_end_is_said_where_it_means_that_the_fault_is_over():
     for each in LISTED:
         said = alarms(**EVERYTHING, **HTTP_API)[each["name"]].get("OKActions", [])
         assert said == (["<AlarmTopic>"] if each.get("says_ok") else []), each["name"]
-        # What looks at single events goes off by itself.
+        # What looks at single events ends by itself.
         assert not said or not {"Errors", "Throttles", "NumberOfNotificationsFailed"} & {each.get("metric")}
 
 
@@ -317,7 +317,7 @@ def test_a_broken_link_sets_off_one_alarm_until_it_is_whole(alarm, metric, minut
     found = rounds(minutes, [0] * 10 + [3] * 7 + [0] * 10)
     assert goes_on(alarm, {(metric,): found}, 27 * minutes, WatchMinutes=minutes, **LISTS) == [10 * minutes]
     declared, last = alarms(WatchMinutes=minutes, **LISTS)[alarm], 16 * minutes
-    # It stays on while any of three rounds found something, and goes off with the third that found nothing.
+    # It stays on while any of three rounds found something, and is off with the third that found nothing.
     assert in_alarm(declared, {(metric,): found}, last + 3 * minutes - 1)
     assert not in_alarm(declared, {(metric,): found}, last + 3 * minutes)
     assert goes_on(alarm, {(metric,): rounds(minutes, [0] * 27)}, 27 * minutes, WatchMinutes=minutes, **LISTS) == []

@@ -143,7 +143,7 @@ def test_one_rule_calls_the_pager_of_an_alert_and_none_of_a_quiet_one():
     assert calls(digest) == ["PagerOtherAlertRule"]
     assert calls(digest | {"p_quiet_reason": "our scanner"}) == []
     assert calls({"log_type": "Tracebit.Alert"}, "ClassificationFailure") == ["PagerOtherAlertRule"]
-    # These set off an alarm that calls the pager.
+    # These raise an alarm that calls the pager.
     assert calls({"error": "not JSON"}, "ClassificationFailure") == []
     assert calls(log("health-check"), "Tracebit.HealthCheck") == []
 
