@@ -8,12 +8,14 @@ import itertools
 import json
 import os
 import pathlib
+import re
 
 import duckdb
 import pytest
 
 ROOT = pathlib.Path(__file__).parents[2]
 SCRIPT = (ROOT / "queries/duckdb.sql").read_text()
+TABLES = re.findall(r"^CREATE OR REPLACE VIEW (\w+) AS", SCRIPT, re.M)
 LOGS = ROOT / "events/logs"
 STANDARD = {
     "p_log_type": "Tracebit.Alert",
@@ -94,7 +96,7 @@ def test_one_other_shape_among_many(tmp_path, count, odd):
 
 def test_a_table_without_an_object_has_no_rows(tmp_path):
     database = connect(tmp_path)
-    for table in ("tracebit_alert", "tracebit_healthcheck", "classification_failures"):
+    for table in TABLES:
         assert database.execute(f"SELECT * FROM {table} WHERE day >= '2026-01-01'").fetchall() == []
     lake_of(tmp_path, SHAPES)
     with_rows = connect(tmp_path)
@@ -120,7 +122,7 @@ def test_a_large_failure_can_be_read(tmp_path):
 @pytest.mark.skipif(not os.environ.get("LAKE"), reason="LAKE names a folder of records")
 def test_the_records_of_a_real_lake_can_be_read():
     database = connect(os.environ["LAKE"])
-    for table in ("tracebit_alert", "tracebit_healthcheck", "classification_failures"):
+    for table in TABLES:
         (rows,) = database.execute(f"SELECT count(p_row_id) FROM {table}").fetchone()
         lines = [
             line

@@ -28,6 +28,9 @@ PSEUDO_PARAMETERS = {
     "AWS::StackName": "lake",
     "AWS::URLSuffix": "amazonaws.com",
 }
+# The tables of the log types in the order of their schemas, and that of what fits none.
+SCHEMAS = [yaml_parse(path.read_text()) for path in sorted((ROOT / "schemas").glob("*.yml"))]
+TABLES = [schema["schema"].lower().replace(".", "_") for schema in SCHEMAS] + ["classification_failures"]
 NO_VALUE = object()
 
 

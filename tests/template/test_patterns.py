@@ -166,7 +166,7 @@ def test_a_deleted_record_notifies_people_and_an_expired_one_does_not():
         event = created(path)
         return event | {"detail-type": "Object Deleted", "detail": event["detail"] | {"reason": reason}}
 
-    for table in ("tracebit_alert", "tracebit_healthcheck", "classification_failures"):
+    for table in TABLES:
         assert matches(pattern, deleted(f"logs/{table}/{key}"))
     assert not matches(pattern, deleted(f"logs/tracebit_alert/{key}", "Lifecycle Expiration"))
     assert not matches(pattern, deleted(f"logs/notified/{key}"))

@@ -8,6 +8,7 @@ mod messages;
 mod metrics;
 mod parameters;
 mod queries;
+mod tables;
 mod views;
 
 use std::{
@@ -26,11 +27,11 @@ use crate::project;
 /// Write what follows from schemas/, events/samples.yml, queries/, views/, alarms.yml and the notifier
 ///
 /// `events` are the signed events in events/ and the table in events/README.md. `columns` are the Glue tables in
-/// template.yaml, the reference in docs/schema.md and queries/duckdb.sql. `queries` and `views` are those of queries/
-/// and views/ in template.yaml and docs/query.md. `metrics` are those in docs/schema.md. `alarms` are those of
-/// alarms.yml in template.yaml and docs/operate.md. `messages` are those in docs/notifications.md. `parameters` are
-/// those of template.yaml, in docs/parameters.md. A file that has other text keeps it: only the blocks between a line
-/// with `begin` and one with `end` are written.
+/// template.yaml, the reference in docs/schema.md, queries/duckdb.sql, and each list of the tables. `queries` and
+/// `views` are those of queries/ and views/ in template.yaml and docs/query.md. `metrics` are those in docs/schema.md.
+/// `alarms` are those of alarms.yml in template.yaml and docs/operate.md. `messages` are those in
+/// docs/notifications.md. `parameters` are those of template.yaml, in docs/parameters.md. A file that has other text
+/// keeps it: only the blocks between a line with `begin` and one with `end` are written.
 #[derive(Args)]
 pub(crate) struct Options {
     /// What to write; everything unless it is given
@@ -86,10 +87,11 @@ impl File {
 type Maker = fn(&Path) -> Result<Vec<File>>;
 
 pub(crate) fn run(options: &Options) -> Result<()> {
-    let makers: [(What, Maker); 9] = [
+    let makers: [(What, Maker); 10] = [
         (What::Events, events::files),
         (What::Columns, columns::files),
         (What::Columns, duckdb::files),
+        (What::Columns, tables::files),
         (What::Queries, queries::files),
         (What::Views, views::files),
         (What::Metrics, metrics::files),

@@ -143,18 +143,49 @@ fn an_alarm_without_a_metric_is_an_error_that_names_it() {
     assert!(stderr(&output).contains("alarms.yml: empty"), "{}", stderr(&output));
 }
 
-#[test]
-fn a_log_type_with_a_metric_is_one_schema() {
-    let schema = "schema: Tracebit.Deployment\ndescription: A canary was deployed.\nversion: 1\nfields:\n  \
+/// A log type that the project does not have.
+const DEPLOYMENT: &str = "schema: Tracebit.Deployment\ndescription: A canary was deployed.\nversion: 1\nfields:\n  \
         - {name: discriminator, type: object, required: true, description: Kind, fields: [{name: type, type: string, required: \
         true, description: Kind, validate: {allow: [canary_deployed]}}]}\n  \
         - {name: at, type: timestamp, required: true, description: When, timeFormats: [rfc3339], isEventTime: true}\n\
         metrics:\n  - {name: Deployments, description: canaries that were deployed}\n";
-    let [template, _, page, duckdb, _] = generated_with(&[("schemas/tracebit_deployment.yml", schema)]);
+
+#[test]
+fn a_log_type_with_a_metric_is_one_schema() {
+    let [template, _, page, duckdb, _] = generated_with(&[("schemas/tracebit_deployment.yml", DEPLOYMENT)]);
     assert!(template.contains("\n  TracebitDeploymentTable:\n"));
     assert!(page.contains("\n### tracebit_deployment\n\nA canary was deployed."));
     assert!(page.contains("| `Deployments` |  | canaries that were deployed |\n"));
     assert!(duckdb.contains("CREATE OR REPLACE VIEW tracebit_deployment AS"));
+}
+
+#[test]
+fn roles_rules_and_policies_name_the_table_of_a_new_log_type() {
+    let [template, ..] = generated_with(&[("schemas/tracebit_deployment.yml", DEPLOYMENT)]);
+    // A list as the template has it, with TABLE for the table's name.
+    let items = |list: &str, table: &str| -> Vec<String> {
+        let name = format!("${{LakePrefix}}{table}/");
+        let lines = list.lines().filter(|line| line.contains(&name));
+        lines.map(|line| line.replace(table, "TABLE")).collect()
+    };
+    for (resource, kind) in [
+        ("WebhookRole", "AWS::IAM::Role"),
+        ("DrainRole", "AWS::IAM::Role"),
+        ("AnalystPolicy", "AWS::IAM::ManagedPolicy"),
+        ("LakeBucketPolicy", "AWS::S3::BucketPolicy"),
+        ("SiemRule", "AWS::Events::Rule"),
+        ("RecordDeletedRule", "AWS::Events::Rule"),
+    ] {
+        let begin = format!("\n  {resource}:\n    Type: {kind}\n");
+        let (_, text) = template.split_once(&begin).expect(resource);
+        let text = text.split("\n\n").next().unwrap();
+        assert!(!items(text, "tracebit_alert").is_empty(), "{resource}");
+        assert_eq!(items(text, "tracebit_deployment"), items(text, "tracebit_alert"), "{resource}");
+    }
+    let (_, output) = template.split_once("\n  SiemBucketStatement:\n").unwrap();
+    assert_eq!(items(output, "tracebit_deployment"), items(output, "tracebit_alert"));
+    // A role that may write below the prefix itself could create markers.
+    assert!(!template.contains("${LakePrefix}*"));
 }
 
 /// What `generate parameters` says of a copy of the project with another text in one of its files, and the page then.

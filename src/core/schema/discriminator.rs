@@ -11,7 +11,7 @@ use super::{
 pub const DISCRIMINATOR: [&str; 2] = ["discriminator", "type"];
 
 /// The discriminators that name `schema`.
-pub(super) fn values_of(schema: &Schema) -> &[String] {
+pub fn values_of(schema: &Schema) -> &[String] {
     let [object, member] = DISCRIMINATOR;
     find_field(&schema.fields, object)
         .and_then(|field| match &field.rule.kind {

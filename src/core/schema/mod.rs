@@ -14,7 +14,7 @@ mod types;
 mod validate;
 mod violation;
 
-pub use discriminator::{DISCRIMINATOR, probe};
+pub use discriminator::{DISCRIMINATOR, probe, values_of as discriminator_values};
 pub use indicator::{Indicator, Indicators};
 pub use metric::{LogCounts, Tally};
 #[cfg(test)]
