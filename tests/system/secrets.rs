@@ -13,7 +13,8 @@ use tracebit_lake_harness::{Fault, runtime_api::Response, secrets_manager::Secre
 
 use crate::support::{
     ALERTS, JSON, SECRET, SIGNATURE, TestLake, alert, alert_with_id, assert_unavailable, counts, invocation_line,
-    lake_env, output_since, own_function, secrets_manager_env, sign_with, start_function, start_s3, values,
+    lake_env, output_since, secrets_manager_env, serve_webhook, sign_with, start_function, start_own_function,
+    start_s3, values,
 };
 
 const ONE: &str = "the-first-of-the-secrets";
@@ -228,7 +229,7 @@ async fn function_whose_time_passes() -> Result<(), Error> {
         SystemTime::now() + Duration::from_mins(env::var(MINUTES).unwrap().parse().unwrap())
     }
     tracing::init_default_subscriber();
-    own_function::serve_webhook(App::from_env().await?.with_clock(clock)).await
+    serve_webhook(App::from_env().await?.with_clock(clock)).await
 }
 
 /// A lake whose function has fetched its secret this long ago.
@@ -236,7 +237,7 @@ async fn lake_after(minutes: u64, manager: &SecretsManager) -> TestLake {
     let (s3, minutes) = (start_s3().await, minutes.to_string());
     let (s3_endpoint, endpoint) = (s3.endpoint(), manager.endpoint());
     let env = [&lake_env(&s3_endpoint)[..], &secrets_manager_env(&endpoint), &[(MINUTES, &minutes)]].concat();
-    let function = own_function::start("secrets::function_whose_time_passes", &env).await;
+    let function = start_own_function("secrets::function_whose_time_passes", &env).await;
     TestLake { s3, function }
 }
 
@@ -426,8 +427,8 @@ async fn an_unusable_current_version_does_not_shut_out_the_previous_one() {
         let (manager, lake) = manager(unusable, Some(ONE)).await;
         assert_eq!(counts(&deliver(&lake, ONE).await), [1, 0, 0]);
         let output = lake.function.settled_output().await;
-        let told = output.lines().filter(|line| line.contains("ERROR") && line.contains("the current version"));
-        assert_eq!(told.count(), 1, "{output}");
+        let reported = output.lines().filter(|line| line.contains("ERROR") && line.contains("the current version"));
+        assert_eq!(reported.count(), 1, "{output}");
         assert!(!output.contains("tooshort") && !output.contains("a-secret-in"), "{output}");
         manager.set(TWO, Some(ONE));
         assert_eq!(counts(&deliver(&lake, TWO).await), [0, 1, 0], "after the correction");

@@ -15,8 +15,8 @@ use tracebit_lake_harness::{
 };
 
 use crate::support::{
-    ALERTS, Drain, FAILURES, JSON, TestLake, alert, assert_queued, assert_unavailable, counts, lake_env, own_function,
-    signed_event, spill_env, start_s3,
+    ALERTS, Drain, FAILURES, JSON, TestLake, alert, assert_queued, assert_unavailable, counts, lake_env, serve_drain,
+    serve_webhook, signed_event, spill_env, start_own_function, start_s3,
 };
 
 /// Time enough to know that a payload is too slow.
@@ -28,14 +28,14 @@ const SHORT: Duration = Duration::from_secs(3);
 #[ignore = "it is a function that other tests start"]
 async fn webhook_that_reads_slowly() -> Result<(), Error> {
     tracing::init_default_subscriber();
-    own_function::serve_webhook(App::from_env().await?.with_slow_reading()).await
+    serve_webhook(App::from_env().await?.with_slow_reading()).await
 }
 
 #[tokio::test]
 #[ignore = "it is a function that other tests start"]
 async fn drain_that_reads_slowly() -> Result<(), Error> {
     tracing::init_default_subscriber();
-    own_function::serve_drain(App::from_env().await?.with_slow_reading()).await
+    serve_drain(App::from_env().await?.with_slow_reading()).await
 }
 
 async fn slow_webhook(queue: Option<&Sqs>) -> TestLake {
@@ -46,12 +46,12 @@ async fn slow_webhook(queue: Option<&Sqs>) -> TestLake {
     if queue.is_some() {
         env.extend(spill_env(&endpoint, &url));
     }
-    let function = own_function::start("slow::webhook_that_reads_slowly", &env).await;
+    let function = start_own_function("slow::webhook_that_reads_slowly", &env).await;
     TestLake { s3, function }
 }
 
 async fn slow_drain(s3: &S3) -> Function {
-    own_function::start("slow::drain_that_reads_slowly", &lake_env(&s3.endpoint())).await
+    start_own_function("slow::drain_that_reads_slowly", &lake_env(&s3.endpoint())).await
 }
 
 /// How many messages the drain leaves in the queue.

@@ -1,12 +1,15 @@
-"""The pages name the metrics and the alarms that the template has; figures that stand twice agree."""
+"""The pages name the metrics, the alarms, the environment variables and the commands of the AWS CLI that there are; figures
+that stand twice agree."""
 
 import json
 import re
 from datetime import datetime
 
+import botocore.session
 import pytest
 import yaml
-from stack import ROOT, SCHEMAS, source
+from botocore import xform_name
+from stack import ROOT, SCHEMAS, source, stack
 from test_template import EVERYTHING, HTTP_API, LISTS, OPERATE, SCHEMA, alarms, metric_lines, of_type, properties
 
 
@@ -170,3 +173,93 @@ def test_splunk_finds_the_time_of_each_kind_of_record():
         # Splunk's %3N, three digits, is Python's %f.
         form = stanza["TIME_FORMAT"].replace("%3N", "%f")
         assert datetime.strptime(after[:23], form) == datetime.strptime(expected, "%Y-%m-%d %H:%M:%S.%f")
+
+
+# ------------------------------------------------------------------------------------------------ environment variables
+
+# Set by Lambda, by the SDK's own rules, or for local runs alone.
+NOT_IN_THE_TEMPLATE = {"TRACEBIT_SECRET", "TRACEBIT_API_TOKEN", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"}
+# Its default is right for every stack.
+NOT_IN_THE_TEMPLATE |= {"WATCH_GRACE_MINUTES"}
+SHARED = (ROOT / "src/config.rs").read_text()
+OWN = {"NotifyFunction": "src/notify/config.rs", "WatchFunction": "src/watch/config.rs"}
+CODE = {"WebhookFunction": SHARED} | {function: (ROOT / file).read_text() for function, file in OWN.items()}
+
+
+def read(source):
+    """The variables that a configuration reads, without those that its unit tests name."""
+    return set(re.findall(r'"([A-Z][A-Z0-9]*_[A-Z0-9_]+)"', source.split("#[cfg(test)]")[0]))
+
+
+@pytest.mark.parametrize("function", CODE)
+def test_the_template_sets_every_variable_that_the_code_reads_and_no_other(function):
+    variables = properties(function)["Environment"]["Variables"].keys()
+    shared = {"LAKE_PREFIX"} if function in OWN else set()
+    assert variables == (read(CODE[function]) | shared) - NOT_IN_THE_TEMPLATE
+
+
+def test_the_drain_has_the_webhooks_variables_but_for_the_queue():
+    webhook, drain = (properties(name)["Environment"]["Variables"] for name in ("WebhookFunction", "DrainFunction"))
+    assert drain == {name: value for name, value in webhook.items() if name != "SPILL_QUEUE_URL"}
+
+
+def test_the_contract_explains_every_variable():
+    contract = (ROOT / "docs/contract.md").read_text()
+    rows = set(re.findall(r"`([A-Z][A-Z0-9_]+)`", " ".join(re.findall(r"^\| `[A-Z].*? \|", contract, re.M))))
+    assert set().union(*map(read, CODE.values())) <= rows
+
+
+# ------------------------------------------------------------------------------------------------------------- commands
+
+GLOBAL_OPTIONS = {"region", "query", "output"}
+SERVICES = {"s3api": "s3"}
+# Commands that the CLI adds to the operations of a service, with those of their options that the texts use.
+CUSTOM = {
+    ("s3", "cp"): {"recursive", "metadata-directive", "metadata", "content-type"},
+    ("logs", "tail"): {"follow", "since"},
+    ("cloudformation", "package"): {"template-file", "s3-bucket", "s3-prefix", "output-template-file"},
+    ("cloudformation", "deploy"): {"template-file", "s3-bucket", "stack-name", "capabilities", "parameter-overrides"},
+}
+
+
+def commands(text):
+    """(service, operation, options) of each command in a text of the shell. A command may hold another in $( )."""
+    for found in re.finditer(r"\baws ([a-z0-9]+) ([a-z-]+)((?:(?!\baws )[^\n)])*)", text.replace("\\\n", " ")):
+        yield found[1], found[2], set(re.findall(r" --([a-z0-9-]+)", found[3]))
+
+
+def all_commands():
+    for page in [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/*.md"))]:
+        for block in re.findall(r"^ *```sh\n(.*?)^ *```", page.read_text(), re.M | re.S):
+            yield from (pytest.param(*command, id=f"{page.name}:{command[1]}") for command in commands(block))
+    for name, output in stack(FrontDoor="HttpApi", TracebitApiUrl="https://acme.tracebit.com")["Outputs"].items():
+        if name.endswith("Command"):
+            yield from (pytest.param(*command, id=f"{name}:{command[1]}") for command in commands(output["Value"]))
+
+
+COMMANDS = list(all_commands())
+
+
+@pytest.mark.parametrize(("service", "operation", "options"), COMMANDS)
+def test_a_command_names_an_operation_and_its_options(service, operation, options):
+    if (service, operation) in CUSTOM:
+        known = CUSTOM[service, operation]
+    else:
+        model = botocore.session.get_session().get_service_model(SERVICES.get(service, service))
+        operations = {xform_name(name, "-"): name for name in model.operation_names}
+        assert operation in operations
+        known = {xform_name(member, "-") for member in model.operation_model(operations[operation]).input_shape.members}
+    assert {option.removeprefix("no-") for option in options - GLOBAL_OPTIONS} <= known
+
+
+def test_the_commands_of_both_kinds_are_found():
+    assert {each.values[1] for each in COMMANDS} >= {"get-secret-value", "put-secret-value", "tail"}
+
+
+def test_the_command_for_a_round_has_options_that_the_tool_takes():
+    code = "".join((ROOT / f"tools/src/{file}.rs").read_text() for file in ("watch", "options"))
+    known = {name.replace("_", "-") for name in re.findall(r"#\[arg\(long[^\]]*\)\]\n    (?:pub\(crate\) )?(\w+): ", code)}
+    command = stack(SourceId="one", TracebitApiUrl="https://acme.tracebit.com")["Outputs"]["WatchCommand"]["Value"]
+    assert command.split()[1:3] == ["tracebit-lake-tools", "watch"]
+    used = set(re.findall(r" --([a-z-]+) ", command))
+    assert len(used) == 9 and used <= known

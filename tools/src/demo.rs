@@ -16,7 +16,7 @@ use tracebit_lake_local::{
     samples::{self, Sample},
 };
 
-use crate::{local, samples::project};
+use crate::local::{self, project};
 
 /// Send every sample in events/ to the function on this machine, and show what is in the lake
 ///

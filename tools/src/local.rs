@@ -1,7 +1,7 @@
 //! The function on this machine: the library's own handler in front of an S3 server on a folder.
 
 use std::{
-    fs,
+    fs, io,
     net::{Ipv4Addr, SocketAddr, TcpListener},
     path::Path,
     time::Duration,
@@ -10,7 +10,9 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use aws_sdk_s3::config::{Credentials, SharedCredentialsProvider};
 use data_encoding::{BASE32, BASE64URL};
+use include_dir::{Dir, include_dir};
 use serde_json::Value;
+use tempfile::TempDir;
 use tracebit_lake::{
     aws::{self, Deadline},
     config::Config,
@@ -32,6 +34,9 @@ pub(crate) const ANY_PORT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv
 
 /// How long the function may take for a delivery. A folder answers within milliseconds, so a fault shows soon.
 const DEADLINE: Duration = Duration::from_secs(10);
+
+/// The samples of `events/`, which this program carries, so that it runs where the sources are not.
+static EVENTS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../events");
 
 /// Starts an S3 server on `folder`, with the bucket and a new access key.
 pub(crate) async fn s3(folder: &Path, address: SocketAddr) -> Result<S3> {
@@ -103,4 +108,13 @@ fn check_folder(folder: &Path) -> Result<()> {
         tempfile::tempfile_in(folder).with_context(advice)?;
     }
     Ok(())
+}
+
+/// A folder with `events/` in it, as in the project's folder. It goes with its owner.
+pub(crate) fn project() -> io::Result<TempDir> {
+    let project = TempDir::new()?;
+    let events = project.path().join("events");
+    fs::create_dir(&events)?;
+    EVENTS.extract(&events)?;
+    Ok(project)
 }

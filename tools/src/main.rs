@@ -6,7 +6,6 @@ mod import;
 mod local;
 mod options;
 mod redrive;
-mod samples;
 mod serve;
 mod sign;
 mod watch;

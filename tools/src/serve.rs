@@ -12,7 +12,11 @@ use tracebit_lake_local::{
     s3::{AccessKey, S3},
 };
 
-use crate::{Tools, local, program, samples::project};
+use crate::{
+    Tools,
+    local::{self, project},
+    program,
+};
 
 const SAMPLE: &str = "events/logs/alert-aws.json";
 

@@ -8,7 +8,6 @@ mod budget;
 mod callgrind;
 mod cases;
 mod cloud;
-mod machine;
 
 use std::{collections::BTreeMap, fs, path::PathBuf};
 
@@ -16,7 +15,7 @@ use anyhow::{Context as _, Result, ensure};
 use clap::Args;
 use comfy_table::{Table, presets::ASCII_MARKDOWN};
 
-use self::{budget::Budget, cases::Case, machine::machine};
+use self::{budget::Budget, callgrind::machine, cases::Case};
 use crate::project;
 
 /// Counts the instructions of tracebit-lake's start and requests, and compares them with benches/counts/budget.yml.

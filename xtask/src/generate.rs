@@ -5,7 +5,6 @@ mod columns;
 mod duckdb;
 mod events;
 mod messages;
-mod metrics;
 mod parameters;
 mod queries;
 mod tables;
@@ -94,7 +93,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         (What::Columns, tables::files),
         (What::Queries, queries::files),
         (What::Views, views::files),
-        (What::Metrics, metrics::files),
+        (What::Metrics, columns::metrics),
         (What::Alarms, alarms::files),
         (What::Messages, messages::files),
         (What::Parameters, parameters::files),

@@ -32,7 +32,7 @@ use tracebit_lake_harness::{
 
 pub(crate) const BUCKET: &str = "lake";
 
-/// The services, and what a function is told of them.
+/// The services, and what a function knows of them.
 pub(crate) struct Cloud {
     environment: Vec<(String, String)>,
     pub(crate) s3: S3,
@@ -82,7 +82,7 @@ impl Cloud {
     }
 
     /// The environment of a function: as deployed, the secret comes from Secrets Manager; one that knows no such
-    /// service is told the secret itself.
+    /// service gets the secret itself.
     pub(crate) fn environment(&self, fetches_secret: bool) -> Vec<(&str, &str)> {
         let secret =
             if fetches_secret { ("TRACEBIT_SECRET_ARN", ARN) } else { ("TRACEBIT_SECRET", DEVELOPMENT_SECRET) };

@@ -5,7 +5,6 @@
 //! `benches/README.md` says what is measured and shows the result.
 
 mod cloud;
-mod cost;
 mod delivery;
 mod flood;
 mod function;
@@ -13,7 +12,6 @@ mod measure;
 mod plot;
 mod report;
 mod share;
-mod statistics;
 mod target;
 
 use std::{

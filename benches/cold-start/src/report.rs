@@ -7,17 +7,20 @@ use chrono::Utc;
 use comfy_table::{Table, presets::ASCII_MARKDOWN};
 
 use crate::{
-    cost,
     delivery::{BATCH_BYTES, BATCH_LOGS},
     function::OURS,
-    measure::{Batch, Measured, Round},
-    statistics::{Summary, quantile, summary},
+    measure::{Batch, Measured, Round, Summary, quantile, summary},
     target,
 };
 
 /// Where the tables stand in the docs.
 const BEGIN: &str = "<!-- begin measured -->\n";
 const END: &str = "<!-- end measured -->";
+
+/// What Lambda charges, by the list prices of us-east-1: dollars for a GB-second (x86) and for a million requests. INIT
+/// is billed like any other time since August 2025.
+const GB_SECOND: f64 = 0.000_016_666_7;
+const MILLION_REQUESTS: f64 = 0.20;
 
 /// The memory size that the targets are for, in MB.
 const TARGET_MEMORY: u32 = 128;
@@ -103,9 +106,24 @@ pub(crate) fn markdown(reports: &[Report], rounds: usize, requests: usize) -> St
         }
     }
     if reports.iter().any(|report| report.of(OURS).is_some()) {
-        text.push(format!("\n### What Lambda charges for a million deliveries\n\n{}\n", cost::table(reports)));
+        text.push(format!("\n### What Lambda charges for a million deliveries\n\n{}\n", charges(reports)));
     }
     text.concat()
+}
+
+/// A million deliveries, each to a cold function, and each to a warm one.
+fn charges(reports: &[Report]) -> Table {
+    let mut charged = table(&["memory, MB", "cold: billed ms", "cold: $", "warm: billed ms", "warm: $"]);
+    for report in reports {
+        let Some(ours) = report.of(OURS) else { continue };
+        let [cold, warm] = [ours.init().median + ours.first().median, ours.warm(0.5).median].map(f64::ceil);
+        let dollars = |millis: f64| {
+            let gigabyte_seconds = 1e6 * millis / 1e3 * f64::from(report.memory) / 1024.0;
+            format!("{:.2}", gigabyte_seconds * GB_SECOND + MILLION_REQUESTS)
+        };
+        charged.add_row([report.memory.to_string(), cold.to_string(), dollars(cold), warm.to_string(), dollars(warm)]);
+    }
+    charged
 }
 
 /// Puts the tables between the marks of a file.

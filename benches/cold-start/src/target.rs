@@ -5,9 +5,8 @@ use comfy_table::Table;
 use crate::{
     delivery::{BATCH_BYTES, BATCH_LOGS},
     function::{EMPTY, EMPTY_LEAN, OURS, PUT_OBJECT_LEAN},
-    measure::{Batch, Measured},
+    measure::{Batch, Measured, summary},
     report::{self, Report, megabytes, millis},
-    statistics::summary,
 };
 
 /// The zip, in MB.

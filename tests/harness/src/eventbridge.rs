@@ -13,8 +13,7 @@ use serde_json::{Value, json};
 use crate::{
     fault::{ErrorReplies, Faults},
     front::Front,
-    json_service::{error_reply, header, is_signed, json_reply},
-    server::{LOOPBACK, Reply, reply, unique_id},
+    server::{LOOPBACK, Reply, error_reply, header, is_signed, json_reply, reply, unique_id},
 };
 
 /// The limits of a `PutEvents` call: entries, and bytes of all of them.

@@ -13,7 +13,6 @@
 pub mod eventbridge;
 mod fault;
 mod front;
-mod json_service;
 pub mod runtime_api;
 pub mod s3;
 pub mod secrets_manager;

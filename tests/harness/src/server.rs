@@ -9,9 +9,11 @@ use std::{
     time::Duration,
 };
 
-use http::Request;
+use bytes::Bytes;
+use http::{Request, header::AUTHORIZATION};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
 use tokio::{
     net::{TcpSocket, TcpStream},
     task::JoinHandle,
@@ -20,7 +22,10 @@ use tokio::{
 pub(crate) use tracebit_lake_local::server::{LOOPBACK, Reply, reply, unique_id, whole};
 use tracebit_lake_local::server::{accept, bind};
 
-use crate::socket::{ConnectionFault, Socket};
+use crate::{
+    s3::ACCESS_KEY,
+    socket::{ConnectionFault, Socket},
+};
 
 /// A server on a port of its own. Dropping it closes the port and every connection.
 pub(crate) struct Server {
@@ -116,4 +121,24 @@ where
     });
     // An error here is a client that left, or a fault that closed the connection.
     http1::Builder::new().serve_connection(TokioIo::new(socket), service).await.ok();
+}
+
+pub(crate) fn header<'request>(request: &'request Request<impl Sized>, name: &str) -> &'request str {
+    let value = request.headers().get(name);
+    value.and_then(|v| v.to_str().ok()).unwrap_or_default()
+}
+
+/// Whether the request names the known access key in its signature. Only S3 verifies signatures.
+pub(crate) fn is_signed(request: &Request<Bytes>) -> bool {
+    header(request, AUTHORIZATION.as_str()).starts_with(&format!("AWS4-HMAC-SHA256 Credential={ACCESS_KEY}/"))
+}
+
+/// The reply of a service that speaks JSON, when something is wrong.
+pub(crate) fn error_reply(status: u16, code: &str) -> Reply {
+    let message = format!("{code}, from the test harness");
+    json_reply(status, &json!({ "__type": code, "message": message }))
+}
+
+pub(crate) fn json_reply(status: u16, body: &Value) -> Reply {
+    reply(status, "application/x-amz-json-1.1", body.to_string())
 }

@@ -18,8 +18,7 @@ use serde_json::{Map, Value};
 use crate::{
     fault::{ErrorReplies, Faults},
     front::Front,
-    json_service::is_signed,
-    server::{LOOPBACK, Reply, reply, unique_id},
+    server::{LOOPBACK, Reply, is_signed, reply, unique_id},
 };
 
 /// The topic's ARN.

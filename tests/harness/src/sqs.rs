@@ -15,8 +15,7 @@ use serde_json::{Value, json};
 use crate::{
     fault::{ErrorReplies, Faults},
     front::Front,
-    json_service::{error_reply, header, is_signed, json_reply},
-    server::{LOOPBACK, Reply, unique_id},
+    server::{LOOPBACK, Reply, error_reply, header, is_signed, json_reply, unique_id},
 };
 
 /// The maximum size of a message.

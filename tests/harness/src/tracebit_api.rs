@@ -16,8 +16,7 @@ use serde_json::{Value, json};
 use crate::{
     fault::{ErrorReplies, Faults},
     front::Front,
-    json_service::header,
-    server::{LOOPBACK, Reply, reply},
+    server::{LOOPBACK, Reply, header, reply},
 };
 
 /// The token that the API wants.

@@ -6,7 +6,7 @@ use lambda_runtime::{Error, tracing};
 use serde_json::{Value, json};
 use tracebit_lake::{core::schema::Schemas, ingest::App};
 
-use crate::support::own_function::{serve_drain, serve_webhook};
+use crate::support::{serve_drain, serve_webhook};
 
 /// A severity that the earlier schema does not allow, so that the alert is a classification failure to it.
 pub(super) const REFUSED_SEVERITY: &str = "Medium";

@@ -1,5 +1,5 @@
 //! Chaos: thousands of deliveries while S3, SQS and Secrets Manager fail at random in every way and refuse connections
-//! for a while, and the functions are killed at random. Logs come again in the company of others, and whole deliveries
+//! for a while, and the functions are killed at random. Logs come again among others, and whole deliveries
 //! come again. In the middle a release with a corrected schema replaces the functions. The failures of the earlier one
 //! are delivered again at the end.
 //!
@@ -29,8 +29,8 @@ use tokio::sync::watch;
 use tracebit_lake_harness::{runtime_api::Function, secrets_manager::SecretsManager, sqs::Sqs};
 
 use crate::support::{
-    ALERTS, BINARY, BUCKET, DRAIN, FAILURES, JSON, SECRET, counts, lake_env, own_function, secrets_manager_env,
-    signed_event, spill_env, start_s3,
+    ALERTS, BINARY, BUCKET, DRAIN, FAILURES, JSON, SECRET, counts, lake_env, secrets_manager_env, signed_event,
+    spill_env, start_own_function, start_s3,
 };
 use fault_plan::FaultPlan;
 
@@ -51,7 +51,7 @@ struct Totals {
     unavailable: usize,
     queued: usize,
     forgeries: usize,
-    company: usize,
+    mixed: usize,
     replays: usize,
     corrected: usize,
 }
@@ -80,7 +80,7 @@ async fn every_acknowledged_log_is_stored_exactly_once() {
     // A busy machine delays some answers, but few.
     assert!(sum.late <= sum.deliveries / 100, "answers past the deadline: {sum}");
     assert!(sum.unavailable > 0 && sum.queued > 0 && sum.forgeries > 0, "too little chaos: {sum}");
-    assert!(sum.company > deliveries / 10 && sum.replays > deliveries / 50, "too little chaos: {sum}");
+    assert!(sum.mixed > deliveries / 10 && sum.replays > deliveries / 50, "too little chaos: {sum}");
     assert!(sum.corrected > deliveries / 100, "too little chaos: {sum}");
 }
 
@@ -127,7 +127,7 @@ async fn function(plan: &FaultPlan, role: Role) -> Function {
         Role::Drain => (DRAIN, earlier::DRAIN),
     };
     if !plan.is_corrected() {
-        return own_function::start(of_earlier, &env).await;
+        return start_own_function(of_earlier, &env).await;
     }
     let function = Function::start(binary, &env).await;
     function.ready().await.unwrap_or_else(|output| panic!("{output}"));
@@ -207,7 +207,7 @@ impl AddAssign for Totals {
         self.unavailable += other.unavailable;
         self.queued += other.queued;
         self.forgeries += other.forgeries;
-        self.company += other.company;
+        self.mixed += other.mixed;
         self.replays += other.replays;
         self.corrected += other.corrected;
     }
@@ -225,13 +225,13 @@ impl Display for Totals {
             unavailable,
             queued,
             forgeries,
-            company,
+            mixed,
             replays,
             corrected,
         } = self;
         write!(
             f,
-            "{deliveries} deliveries of {logs} logs, all acknowledged and stored exactly once, though {company} deliveries \
+            "{deliveries} deliveries of {logs} logs, all acknowledged and stored exactly once, though {mixed} deliveries \
              held old logs too, {replays} came a second time, and an earlier schema refused {corrected} logs; {faults} \
              requests met a fault, {outages} outages, {kills} kills; answers: {queued} with 202, {unavailable} with 503, \
              {late} after the deadline; {forgeries} forgeries, none accepted"

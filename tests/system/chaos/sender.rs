@@ -25,7 +25,7 @@ const REPLAYABLE: usize = 50;
 
 /// Sends this many deliveries. Returns what happened, and the ids of the acknowledged logs.
 ///
-/// Logs that were acknowledged come again, alone or in the company of others, new and old. Whole deliveries come again,
+/// Logs that were acknowledged come again, alone or among others, new and old. Whole deliveries come again,
 /// too.
 pub(super) async fn send_all(plan: &FaultPlan, mut rng: Rng, name: usize, deliveries: usize) -> (Totals, Vec<String>) {
     let (mut totals, mut acknowledged) = (Totals::default(), Vec::<String>::new());
@@ -44,7 +44,7 @@ pub(super) async fn send_all(plan: &FaultPlan, mut rng: Rng, name: usize, delive
             let old = (0..rng.usize(1..12)).map(|_| acknowledged[rng.usize(0..acknowledged.len())].clone());
             ids.extend(old);
             rng.shuffle(&mut ids);
-            totals.company += 1;
+            totals.mixed += 1;
         }
         let (headers, body) = delivery(&mut rng, &ids);
         if rng.f32() < 0.02 {

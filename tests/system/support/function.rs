@@ -1,7 +1,18 @@
 //! The functions' binaries, the environment that connects them to the services, and the drain on its queue.
 
-use std::time::{Duration, Instant};
+use std::{
+    env,
+    time::{Duration, Instant},
+};
 
+use lambda_runtime::{Error, LambdaEvent, service_fn};
+use tracebit_lake::{
+    aws::sqs_event::SqsEvent,
+    ingest::{
+        App, drain,
+        webhook::{self, HttpEvent},
+    },
+};
 use tracebit_lake_harness::{
     runtime_api::{Function, InvocationResult},
     s3::S3,
@@ -15,7 +26,7 @@ use super::TestLake;
 pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_tracebit-lake");
 /// The function that drains the spill queue.
 pub(crate) const DRAIN: &str = env!("CARGO_BIN_EXE_tracebit-lake-drain");
-/// The function that tells people and machines of new objects.
+/// The function that publishes new objects to people and machines.
 pub(crate) const NOTIFY: &str = env!("CARGO_BIN_EXE_tracebit-lake-notify");
 /// The function that watches the chain from Tracebit's list to the people who are notified.
 pub(crate) const WATCH: &str = env!("CARGO_BIN_EXE_tracebit-lake-watch");
@@ -93,4 +104,31 @@ impl Drain {
             other => panic!("{other:?}"),
         }
     }
+}
+
+/// Starts a function that is this test program itself, ready for its first invocation. It is the binary's own loop
+/// around an application that the binary does not offer, such as one with another schema or another clock. The test of
+/// this name is ignored and never ends. It runs alone there.
+pub(crate) async fn start_own_function(test: &str, env: &[(&str, &str)]) -> Function {
+    let program = env::current_exe().unwrap();
+    let function = Function::start_with_args(program, &["--exact", "--ignored", "--nocapture", test], env).await;
+    function.ready().await.unwrap_or_else(|output| panic!("{output}"));
+    function
+}
+
+/// The loop of the webhook's binary.
+pub(crate) async fn serve_webhook(app: App) -> Result<(), Error> {
+    let answer = async |LambdaEvent { payload, context }: LambdaEvent<HttpEvent>| {
+        Ok::<_, Error>(webhook::handle(&app, payload, &context.into()).await)
+    };
+    lambda_runtime::run(service_fn(answer)).await
+}
+
+/// The loop of the drain's binary.
+pub(crate) async fn serve_drain(app: App) -> Result<(), Error> {
+    let app = app.without_queue();
+    let answer = async |LambdaEvent { payload, context }: LambdaEvent<SqsEvent>| {
+        Ok::<_, Error>(drain::handle(&app, payload, &context.into()).await)
+    };
+    lambda_runtime::run(service_fn(answer)).await
 }

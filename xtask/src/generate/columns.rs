@@ -1,11 +1,14 @@
-//! The Glue tables in `template.yaml`, and the reference of the tables in `docs/schema.md`.
+//! The Glue tables in `template.yaml`, and the reference of tables and metrics in `docs/schema.md`.
 
 use std::{iter, path::Path};
 
 use anyhow::Result;
-use tracebit_lake::core::{
-    lake::FAILURES_TABLE,
-    schema::{Field, Indicator, Rule, Schema, Type},
+use tracebit_lake::{
+    core::{
+        lake::FAILURES_TABLE,
+        schema::{Counted, Field, Indicator, Rule, Schema, Type},
+    },
+    metrics::METRICS,
 };
 
 use super::{File, schemas};
@@ -225,4 +228,27 @@ fn shown_type(rule: &Rule) -> String {
 /// The schema language's name of it, as code.
 fn name_of(indicator: Indicator) -> String {
     serde_json::to_string(&indicator).unwrap_or_default().replace('"', "`")
+}
+
+// ---------------------------------------------------------------------------------------------------- the metrics
+
+/// The table of the list in `src/metrics.rs` and of the rules in the schemas.
+pub(super) fn metrics(project: &Path) -> Result<Vec<File>> {
+    let mut table = "\n| metric | dimension | counts |\n| --- | --- | --- |\n".to_owned();
+    for metric in METRICS {
+        table += &metric_row(metric.name, metric.dimension, metric.counts);
+    }
+    for metric in schemas(project)?.iter().flat_map(|schema| &schema.metrics) {
+        let dimension = match &metric.counted {
+            Counted::By { dimension, .. } => Some(dimension.as_str()),
+            Counted::All | Counted::When { .. } | Counted::Unless { .. } => None,
+        };
+        table += &metric_row(&metric.name, dimension, &metric.description);
+    }
+    Ok(vec![File::block("docs/schema.md", "metrics", table + "\n")])
+}
+
+fn metric_row(name: &str, dimension: Option<&str>, counts: &str) -> String {
+    let dimension = dimension.map(|dimension| format!("`{dimension}`")).unwrap_or_default();
+    format!("| `{name}` | {dimension} | {counts} |\n")
 }

@@ -1,7 +1,7 @@
 //! The names of all tables, wherever the template and the pages list them.
 //!
-//! A role or rule that lacks a table fails only in AWS: a delivery of a new log type would be denied. A wildcard instead
-//! of the list would let a webhook create markers, which silence the notifier.
+//! A role that lacks a table fails only in AWS, which denies the first delivery of a new log type. A wildcard in place
+//! of a list would let the webhook create markers, which silence the notifier.
 
 use std::path::Path;
 
@@ -57,7 +57,7 @@ pub(super) fn files(project: &Path) -> Result<Vec<File>> {
 fn list(tables: &[&str], indent: usize, item: &str) -> String {
     let indent = " ".repeat(indent);
     let lines = tables.iter().flat_map(|table| item.split('\n').map(|line| line.replace("<TABLE>", table)));
-    lines.map(|line| format!("{indent}{line}\n")).collect()
+    lines.map(|line| [&indent, line.as_str(), "\n"].concat()).collect()
 }
 
 fn row(schema: &Schema) -> String {
