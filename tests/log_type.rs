@@ -159,7 +159,7 @@ fn a_corrected_schema_changes_no_row() {
     let keys = |schemas: &Schemas| objects(&log, schemas).into_keys().collect::<Vec<_>>();
     // Before the correction the field was unknown, and kept.
     assert_eq!(keys(&schemas(&[NEW])), keys(&schemas(&[&corrected])));
-    // A log that was a failure gets the key that it would have had, also in company.
+    // A log that was a failure gets the key that it would have had, also among others.
     let strict = NEW.replace("allow: [canary_deployed]", "allow: [canary_deployed_by_hand]");
     assert!(keys(&schemas(&[&strict]))[0].contains("/classification_failures/"));
     let together = objects(&format!("[{HEALTH_CHECK},{log}]"), &schemas(&[NEW]));

@@ -1,4 +1,4 @@
-//! The Lambda function that tells people and machines about new objects in the lake.
+//! The Lambda function that publishes new objects of the lake to people and machines.
 
 use lambda_runtime::{Error, LambdaEvent, service_fn, tracing};
 use tracebit_lake::{

@@ -325,7 +325,7 @@ impl Notifier {
         now: DateTime<Utc>,
         deadline: Deadline,
     ) -> (Vec<Outcome<Delivered>>, Vec<Of<Alert>>) {
-        // Of equals, the one that came first leads.
+        // Of equals, the one that came first is published first.
         alerts.sort_by_key(|alert| std::cmp::Reverse(alert.item.severity));
         let mut outcomes = Vec::new();
         let mut alerts = alerts.into_iter();
@@ -341,7 +341,7 @@ impl Notifier {
                     self.markers.mark(&alert, now, deadline).await;
                     outcomes.push(Of { index, item: Ok(Delivered::First) });
                 }
-                // SNS refuses this very message, so the next one must lead.
+                // SNS refuses this very message, so the next one must be the first.
                 Err(error) if error.status() == Some(400) => outcomes.push(Of { index, item: Err(error) }),
                 Err(error) => {
                     let failed = std::iter::once(index).chain(alerts.map(|alert| alert.index));

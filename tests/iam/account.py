@@ -24,7 +24,7 @@ from cryptography.x509.oid import NameOID
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "stack"))
 
-from cloud import HOST, PATIENCE_SECONDS, REGION, Cloud, Door, emulator, free_port, with_references
+from cloud import HOST, PATIENCE_SECONDS, REGION, Cloud, Endpoint, emulator, free_port, with_references
 
 # The access key whose holder may do everything, as the root user may.
 ROOT_KEY = "test"
@@ -54,7 +54,7 @@ def for_localemu(template, pager):
     return with_references({**template, "Parameters": parameters, "Resources": kept, "Outputs": outputs}, names)
 
 
-class TlsDoor(Door):
+class TlsEndpoint(Endpoint):
     """A way in, over TLS."""
 
     def __init__(self, port, url, certificate):
@@ -142,8 +142,8 @@ class Account(Cloud):
     def adapt(self, template):
         return for_localemu(template, self.pager)
 
-    def door(self, url):
-        return TlsDoor(self.port, url, self.certificate)
+    def endpoint(self, url):
+        return TlsEndpoint(self.port, url, self.certificate)
 
     def role(self, name):
         """Somebody with the credentials that Lambda gives to a function of this role."""

@@ -73,7 +73,7 @@ def sign(secret, body):
 
 def for_ministack(template):
     """The template without what MiniStack 1.5.33 cannot do. Nothing else here knows of its faults, apart from
-    `MiniStackDoor`.
+    `MiniStackEndpoint`.
 
     docs/evidence.md lists them, and what proves each of these things instead ("What an emulator cannot show").
     """
@@ -107,7 +107,7 @@ def with_references(node, names):
     return node
 
 
-class Door:
+class Endpoint:
     """A way in: the address that the stack prints, reached through an emulator's one port."""
 
     def __init__(self, port, url):
@@ -126,7 +126,7 @@ class Door:
             return response.status, json.loads(response.read())
 
 
-class MiniStackDoor(Door):
+class MiniStackEndpoint(Endpoint):
     def post(self, body, headers):
         # MiniStack decodes a body that is labelled as JSON as UTF-8, even if it is compressed.
         if "content-encoding" in headers:
@@ -296,8 +296,8 @@ class Cloud:
         """The template without what this emulator cannot do."""
         return for_ministack(template)
 
-    def door(self, url):
-        return MiniStackDoor(self.port, url)
+    def endpoint(self, url):
+        return MiniStackEndpoint(self.port, url)
 
     def create_bucket(self, name, notifies=True):
         """A bucket with EventBridge turned on in its properties."""
@@ -413,21 +413,21 @@ class Stack:
     def rotate(self, secret):
         self.cloud.client("secretsmanager").put_secret_value(SecretId=self.secret_id, SecretString=secret)
 
-    def door(self):
-        return self.cloud.door(self.outputs["WebhookUrl"])
+    def endpoint(self):
+        return self.cloud.endpoint(self.outputs["WebhookUrl"])
 
-    def deliver(self, log, secret=None, door=None):
+    def deliver(self, log, secret=None, endpoint=None):
         """Posts one log as Tracebit does."""
         body = json.dumps(log).encode()
         headers = {"x-tracebit-signature-256": sign(secret or self.secret(), body)}
-        return (door or self.door()).post(body, {**headers, "content-type": "application/json"})
+        return (endpoint or self.endpoint()).post(body, {**headers, "content-type": "application/json"})
 
     def post_event(self, name):
         """Sends the request that one of events/ is."""
         event = json.loads((ROOT / "events" / f"{name}.json").read_text())
         body = base64.b64decode(event["body"]) if event["isBase64Encoded"] else event["body"].encode()
         ours = ("content-type", "content-encoding", "x-tracebit-signature-256")
-        return self.door().post(body, {name: value for name, value in event["headers"].items() if name in ours})
+        return self.endpoint().post(body, {name: value for name, value in event["headers"].items() if name in ours})
 
     def bucket(self):
         return self.outputs["Bucket"]

@@ -1,5 +1,5 @@
-"""template.yaml, deployed by an emulator's CloudFormation, and seen from outside: by Tracebit, by those who are told of
-an alert, and by the operator who deploys, updates, repairs and removes it."""
+"""template.yaml, deployed by an emulator's CloudFormation, and seen from outside: by Tracebit, by those whom an alert
+notifies, and by the operator who deploys, updates, repairs and removes it."""
 
 import collections
 import datetime
@@ -19,7 +19,7 @@ from webhook import deploy, webhook
 from webhooks import by_an_intruder, problems
 
 # The ways into the function, each with the parameters that open it.
-FRONT_DOORS = [
+ENDPOINTS = [
     pytest.param({}, id="function-url"),
     pytest.param({"FrontDoor": "HttpApi"}, id="http-api"),
 ]
@@ -49,7 +49,7 @@ def deployed(cloud, **parameters):
     return stack
 
 
-@pytest.fixture(params=FRONT_DOORS)
+@pytest.fixture(params=ENDPOINTS)
 def stack(cloud, request):
     return deployed(cloud, **request.param)
 
@@ -102,7 +102,7 @@ def test_a_delivery_waits_in_the_queue_until_the_bucket_is_back(stack, cloud):
     assert stack.deliver(alert) == DUPLICATE
 
 
-# ------------------------------------------------------------------------------------------- those who are told of it
+# ------------------------------------------------------------------------------------------- those whom it notifies
 
 
 def test_an_alert_reaches_people_and_machines(stack):
@@ -322,13 +322,13 @@ def test_an_update_replaces_nothing(stack):
 def test_the_records_outlive_the_stack_and_a_new_stack_takes_them_over(stack, cloud):
     alert = new_alert()
     assert stack.deliver(alert) == STORED
-    ids, bucket, door = stack.physical_ids(), stack.bucket(), stack.door()
+    ids, bucket, endpoint = stack.physical_ids(), stack.bucket(), stack.endpoint()
     records = stack.records()
     stack.delete()
     assert stack.status == "DELETE_COMPLETE", stack.events("DELETE_FAILED")
     assert set(stack.events("DELETE_SKIPPED")) == RETAINED
     # Nothing answers, and nothing but the records and the queues is left.
-    assert door.post(b"{}", {})[0] in (403, 404)
+    assert endpoint.post(b"{}", {})[0] in (403, 404)
     exists = lambda service, call, **request: call_succeeds(getattr(cloud.client(service), call), **request)
     for name in ["WebhookFunction", "DrainFunction", "NotifyFunction", "WatchFunction"]:
         assert not exists("lambda", "get_function", FunctionName=ids[name]), name
@@ -343,18 +343,18 @@ def test_the_records_outlive_the_stack_and_a_new_stack_takes_them_over(stack, cl
     assert successor.deliver(alert) == DUPLICATE
 
 
-def test_the_front_door_changes_without_a_gap(cloud):
+def test_the_endpoint_changes_without_a_gap(cloud):
     stack = deployed(cloud)
-    url = stack.door()
+    url = stack.endpoint()
     stack.update(FrontDoor="Both")
     assert stack.status == "UPDATE_COMPLETE", stack.events("UPDATE_FAILED")
-    api = cloud.door(stack.outputs["HttpApiUrl"])
-    assert stack.door().host == url.host != api.host
-    assert [stack.deliver(new_alert(), door=door) for door in (url, api)] == [STORED, STORED]
+    api = cloud.endpoint(stack.outputs["HttpApiUrl"])
+    assert stack.endpoint().host == url.host != api.host
+    assert [stack.deliver(new_alert(), endpoint=endpoint) for endpoint in (url, api)] == [STORED, STORED]
     stack.update(FrontDoor="HttpApi")
     assert stack.status == "UPDATE_COMPLETE", stack.events("UPDATE_FAILED")
-    assert stack.door().host == api.host
-    assert stack.deliver(new_alert(), door=api) == STORED
+    assert stack.endpoint().host == api.host
+    assert stack.deliver(new_alert(), endpoint=api) == STORED
     assert url.post(b"{}", {})[0] in (403, 404)
 
 

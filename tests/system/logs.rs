@@ -51,7 +51,7 @@ async fn an_unauthorized_request_logs_one_short_line() {
 
 /// A gzip body that was decoded as text, or decompressed, on its way has the signature of other bytes.
 #[tokio::test]
-async fn a_body_that_was_changed_on_its_way_is_told_from_another_secret() {
+async fn a_body_that_was_changed_on_its_way_is_distinguished_from_another_secret() {
     let lake = TestLake::start().await;
     let sent = gzip(alert().to_string());
     let signature = sign(&sent);

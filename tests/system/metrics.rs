@@ -74,7 +74,7 @@ async fn a_redelivery_counts_what_is_in_the_lake() {
         "AlertsStored{Severity=High}",
         "HealthChecks",
     ];
-    // A lost answer must not cost the bell an alert, so alerts and health checks count again. Stored logs do not.
+    // A lost answer must not cost the alarms an alert, so alerts and health checks count again. Stored logs do not.
     assert_eq!(values(&output_since(&lake, &before).await, names), [2, 0, 0, 1, 1]);
 }
 

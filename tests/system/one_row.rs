@@ -35,23 +35,23 @@ fn rows(lake: &TestLake) -> BTreeSet<String> {
 }
 
 #[tokio::test]
-async fn a_log_is_one_row_in_any_company_and_order() {
+async fn a_log_is_one_row_in_any_batch_and_order() {
     let lake = TestLake::start().await;
     let logs = logs(RECORDS_PER_OBJECT);
     let mut rng = Rng::with_seed(20_261_124);
     let mut sent = BTreeSet::new();
-    // Alone, in small company, and all together, three times over; in every stream type and encoding.
+    // Alone, in small batches, and all together, three times over; in every stream type and encoding.
     for size in [1, 1, 2, 7, 40, 1, 133, RECORDS_PER_OBJECT, 1, 30, RECORDS_PER_OBJECT] {
         let mut indexes: Vec<_> = (0..logs.len()).collect();
         rng.shuffle(&mut indexes);
         indexes.truncate(size);
-        let company: Vec<_> = indexes.iter().map(|index| logs[*index].as_str()).collect();
+        let batch: Vec<_> = indexes.iter().map(|index| logs[*index].as_str()).collect();
         let body = match rng.usize(0..4) {
-            0 => company.join("\n").into_bytes(),
-            1 => gzip(format!("[{}]", company.join(","))),
-            2 => zstd(company.join("\r\n\r\n")),
+            0 => batch.join("\n").into_bytes(),
+            1 => gzip(format!("[{}]", batch.join(","))),
+            2 => zstd(batch.join("\r\n\r\n")),
             _ => {
-                let values: Vec<Value> = company.iter().map(|log| serde_json::from_str(log).unwrap()).collect();
+                let values: Vec<Value> = batch.iter().map(|log| serde_json::from_str(log).unwrap()).collect();
                 serde_json::to_vec_pretty(&values).unwrap()
             }
         };
@@ -88,7 +88,7 @@ async fn a_log_that_waited_in_the_queue_is_the_same_row() {
 async fn a_log_with_a_lost_answer_is_the_same_row() {
     let lake = TestLake::start().await;
     let logs = logs(20);
-    // The function is gone before it can answer, so the sender sends again, in another company.
+    // The function is gone before it can answer, so the sender sends again, in another batch.
     let slow = Fault::SlowAnswer(Duration::from_mins(1));
     lake.s3.fail_always(slow);
     assert_unavailable(&lake.deliver_within(Duration::from_secs(3), logs[..10].join("\n")).await);

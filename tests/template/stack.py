@@ -1,4 +1,4 @@
-"""The stack that CloudFormation would make of template.yaml, as far as that can be told without AWS.
+"""The stack that CloudFormation would make of template.yaml, as far as that follows without AWS.
 
 SAM's own translator turns the template into plain CloudFormation (`translated`); `stack` then resolves parameters,
 conditions and references as CloudFormation does. What AWS itself makes up reads `<LogicalId>` or `<LogicalId.Attribute>`.

@@ -202,7 +202,7 @@ def test_the_page_names_what_hurts_when_it_is_changed_later():
     }
 
 
-# ------------------------------------------------------------------------------------------ function and front door
+# ------------------------------------------------------------------------------------------ function and endpoint
 
 
 def test_the_function_runs_the_binary_with_the_limits_given():
@@ -276,19 +276,19 @@ HTTP_API = {"FrontDoor": "HttpApi"}
 BOTH = {"FrontDoor": "Both"}
 
 
-def test_there_is_one_front_door_or_both_while_one_replaces_the_other():
-    front_doors = {"AWS::Lambda::Url", "AWS::Lambda::Permission", "AWS::Logs::MetricFilter"}
-    doors = lambda **parameters: {
+def test_there_is_one_endpoint_or_both_while_one_replaces_the_other():
+    kinds = {"AWS::Lambda::Url", "AWS::Lambda::Permission", "AWS::Logs::MetricFilter"}
+    endpoints = lambda **parameters: {
         name
         for name, each in stack(**parameters)["Resources"].items()
-        if each["Type"] in front_doors or each["Type"].startswith("AWS::ApiGateway")
+        if each["Type"] in kinds or each["Type"].startswith("AWS::ApiGateway")
     }
-    assert doors() == {
+    assert endpoints() == {
         "WebhookFunctionUrl",
         "WebhookFunctionUrlPublicPermissions",
         "WebhookFunctionURLInvokeAllowPublicAccess",
     }
-    assert doors(**HTTP_API) == {
+    assert endpoints(**HTTP_API) == {
         "Api",
         "ApiIntegration",
         "ApiRoute",
@@ -296,10 +296,10 @@ def test_there_is_one_front_door_or_both_while_one_replaces_the_other():
         "ApiPermission",
         "ApiThrottledFilter",
     }
-    assert doors(**BOTH) == doors() | doors(**HTTP_API)
+    assert endpoints(**BOTH) == endpoints() | endpoints(**HTTP_API)
     # No step of the way changes an endpoint that stays.
-    for name in doors(**BOTH):
-        alone = {} if name in doors() else HTTP_API
+    for name in endpoints(**BOTH):
+        alone = {} if name in endpoints() else HTTP_API
         assert stack(**BOTH)["Resources"][name] == stack(**alone)["Resources"][name]
     assert properties("WebhookFunction", **BOTH)["Timeout"] == properties("WebhookFunction", **HTTP_API)["Timeout"]
     assert properties("ApiThrottlesAlarm", **BOTH) == properties("ApiThrottlesAlarm", **HTTP_API)
@@ -883,10 +883,10 @@ def test_an_alarm_about_lost_alerts_calls_the_pager_and_is_resolved():
         assert trigger["dedup_key"] == resolve["dedup_key"]
 
 
-def test_a_pager_is_somebody_who_is_told():
-    told = lambda **parameters: stack(**PAGER, **parameters)["Outputs"]["WhoIsTold"]["Value"]
-    assert told().startswith("PagerDuty and nobody else. Set AlarmEmail")
-    assert told(AlarmEmail="a@example.com").endswith("links are confirmed), PagerDuty")
+def test_a_pager_is_somebody_who_is_notified():
+    notified = lambda **parameters: stack(**PAGER, **parameters)["Outputs"]["WhoIsTold"]["Value"]
+    assert notified().startswith("PagerDuty and nobody else. Set AlarmEmail")
+    assert notified(AlarmEmail="a@example.com").endswith("links are confirmed), PagerDuty")
 
 
 # ---------------------------------------------------------------------------------------------------------- the SIEM
@@ -1183,8 +1183,8 @@ def test_a_channel_gets_both_topics_and_its_members_may_do_nothing(name, paramet
     assert channel["GuardrailPolicies"] == ["arn:aws:iam::aws:policy/AWSDenyAll"]
     role = made["Resources"]["ChatRole"]["Properties"]
     assert channel["IamRoleArn"] == "<ChatRole.Arn>" and not {"Policies", "ManagedPolicyArns"} & role.keys()
-    told = made["Outputs"]["WhoIsTold"]["Value"]
-    assert list(parameters.values())[-1] in told and "NOBODY" not in told
+    notified = made["Outputs"]["WhoIsTold"]["Value"]
+    assert list(parameters.values())[-1] in notified and "NOBODY" not in notified
 
 
 @pytest.mark.parametrize("parameters", [SLACK, TEAMS])
@@ -1560,7 +1560,7 @@ def test_quiet_rules_are_read_only_if_they_count():
         assert properties("AlertAlarm", **parameters)["ActionsEnabled"] is (value == "No")
 
 
-def test_the_topics_mail_only_whom_they_were_told_to():
+def test_the_topics_mail_only_whom_they_were_given():
     assert of_type("AWS::SNS::Subscription") == {}
     subscriptions = of_type("AWS::SNS::Subscription", AlarmEmail="a@example.com")
     mail = {"Protocol": "email", "Endpoint": "a@example.com"}
@@ -1577,16 +1577,16 @@ def test_the_topics_mail_only_whom_they_were_told_to():
 
 
 def test_a_stack_that_tells_nobody_says_so():
-    silent, told = stack(), stack(AlarmEmail="a@example.com")
+    silent, notified = stack(), stack(AlarmEmail="a@example.com")
     assert silent["Outputs"]["WhoIsTold"]["Value"].startswith("NOBODY. Set AlarmEmail")
-    assert told["Outputs"]["WhoIsTold"]["Value"].startswith("a@example.com")
+    assert notified["Outputs"]["WhoIsTold"]["Value"].startswith("a@example.com")
     title = lambda resources: [
         widget["properties"]["markdown"]
         for widget in json.loads(resources["Resources"]["Dashboard"]["Properties"]["DashboardBody"])["widgets"]
         if widget["properties"].get("markdown", "").startswith("## Was anybody notified?")
     ]
     assert "subscribes nobody" in title(silent)[0]
-    assert title(told) == ["## Was anybody notified?"]
+    assert title(notified) == ["## Was anybody notified?"]
 
 
 def test_the_address_is_the_first_parameter_asked_for():
@@ -1657,7 +1657,7 @@ API_METRICS = ["Count", "4xx", "5xx", "Latency", "Latency"]
     ("parameters", "url", "api"),
     [({}, URL_METRICS, []), (HTTP_API, [], API_METRICS), (BOTH, URL_METRICS, API_METRICS)],
 )
-def test_the_dashboard_shows_the_front_doors_own_metrics(parameters, url, api):
+def test_the_dashboard_shows_the_endpoints_own_metrics(parameters, url, api):
     lines = metric_lines(json.loads(properties("Dashboard", **parameters)["DashboardBody"])["widgets"])
     of = lambda *dimension: [line[1] for line in lines if (line[0], *line[2:4]) == dimension]
     shown = of("AWS/Lambda", "FunctionName", "<WebhookFunction>")
@@ -1708,11 +1708,11 @@ def test_widgets_do_not_overlap():
 )
 def test_outputs_say_what_to_paste_into_tracebit_and_where_to_look(parameters):
     outputs = {name: output["Value"] for name, output in stack(**parameters)["Outputs"].items()}
-    front_door, secret = parameters.get("FrontDoor"), parameters.get("ExistingSecretArn", "<SharedSecret>")
-    address = "<Api.ApiEndpoint>/" if front_door == "HttpApi" else "<WebhookFunctionUrl.FunctionUrl>"
+    endpoint, secret = parameters.get("FrontDoor"), parameters.get("ExistingSecretArn", "<SharedSecret>")
+    address = "<Api.ApiEndpoint>/" if endpoint == "HttpApi" else "<WebhookFunctionUrl.FunctionUrl>"
     assert outputs["WebhookUrl"] == address
-    assert outputs.get("HttpApiUrl") == ("<Api.ApiEndpoint>/" if front_door == "Both" else None)
-    assert ("AccessLogCommand" in outputs) == (front_door is not None)
+    assert outputs.get("HttpApiUrl") == ("<Api.ApiEndpoint>/" if endpoint == "Both" else None)
+    assert ("AccessLogCommand" in outputs) == (endpoint is not None)
     assert outputs["SecretCommand"] == (
         f"aws secretsmanager get-secret-value --region eu-west-1 --secret-id {secret} --query SecretString --output text"
     )

@@ -49,7 +49,7 @@ fn the_key_of_a_log_has_its_row_id() {
 }
 
 #[test]
-fn a_log_has_the_same_key_in_any_company_of_up_to_500() {
+fn a_log_has_the_same_key_in_any_batch_of_up_to_500() {
     let logs: Vec<_> = (0..500)
         .map(|n| health_check(&format!("2026-11-22T09:{:02}:{:02}Z", n / 60, n % 60), &n.to_string()))
         .collect();

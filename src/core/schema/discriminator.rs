@@ -11,6 +11,7 @@ use super::{
 pub const DISCRIMINATOR: [&str; 2] = ["discriminator", "type"];
 
 /// The discriminators that name `schema`.
+#[must_use]
 pub fn values_of(schema: &Schema) -> &[String] {
     let [object, member] = DISCRIMINATOR;
     find_field(&schema.fields, object)

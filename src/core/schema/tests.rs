@@ -38,7 +38,7 @@ fn changed(path: &str, value: Option<Value>) -> String {
 }
 
 #[test]
-fn a_log_is_told_by_its_discriminator_wherever_it_stands() {
+fn a_log_is_known_by_its_discriminator_wherever_it_stands() {
     assert_eq!(classify(&alert().to_string()).unwrap(), "Tracebit.Alert");
     let last = r#"{"timestamp":"2026-11-22T09:00:00Z","x":[{"discriminator":1}],"is_healthy":true,
         "discriminator":{"subtype":"s","type":"health_check"}}"#;
@@ -219,7 +219,7 @@ fn members_are_found_in_any_order() {
 }
 
 #[test]
-fn what_is_no_json_object_is_told_so() {
+fn what_is_no_json_object_is_reported_so() {
     for (text, expected) in [
         ("[1]", "expected one JSON object, found array"),
         ("null", "expected one JSON object, found null"),

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::bell::Bell;
+use super::setup::Setup;
 use crate::support::alert;
 
 const HOSTILE: &str = "x\r\n\r\nSubject: paid <!channel> <@U01> @here [click](https://evil.example/a) <https://evil.example|ok> \
@@ -31,20 +31,20 @@ fn alert_by(text: &str) -> Value {
 }
 
 /// The number of lines of the e-mail and of the chat's description.
-fn lines(bell: &Bell) -> (usize, usize) {
-    let chat = bell.chats().remove(0);
-    (bell.email().lines().count(), chat["content"]["description"].as_str().unwrap().lines().count())
+fn lines(setup: &Setup) -> (usize, usize) {
+    let chat = setup.chats().remove(0);
+    (setup.email().lines().count(), chat["content"]["description"].as_str().unwrap().lines().count())
 }
 
 #[tokio::test]
 async fn no_line_break_link_mention_or_mark_up_works() {
-    let (tame, hostile) = (Bell::start().await, Bell::start().await);
-    tame.hear(&[alert_by("x")]).await;
-    hostile.hear(&[alert_by(HOSTILE)]).await;
+    let (tame, hostile) = (Setup::start().await, Setup::start().await);
+    tame.publish(&[alert_by("x")]).await;
+    hostile.publish(&[alert_by(HOSTILE)]).await;
     assert_eq!(lines(&hostile), lines(&tame));
     // The brackets that are there are those around the kind of the credential.
     let brackets =
-        |bell: &Bell| bell.chats()[0]["content"]["description"].as_str().unwrap().matches(['(', ')']).count();
+        |setup: &Setup| setup.chats()[0]["content"]["description"].as_str().unwrap().matches(['(', ')']).count();
     assert_eq!(brackets(&hostile), brackets(&tame));
 
     let message = hostile.emails().remove(0);
@@ -73,20 +73,20 @@ async fn no_line_break_link_mention_or_mark_up_works() {
 
 #[tokio::test]
 async fn nothing_of_an_intruder_gets_into_the_sql() {
-    let bell = Bell::start().await;
-    bell.hear(&[alert_by("x' OR '1'='1")]).await;
-    let email = bell.email();
+    let setup = Setup::start().await;
+    setup.publish(&[alert_by("x' OR '1'='1")]).await;
+    let email = setup.email();
     let query = email.lines().find(|line| line.contains("SELECT")).unwrap();
     assert!(query.contains("AND p_row_id = '") && !query.contains("OR '"), "{query}");
 }
 
 #[tokio::test]
 async fn values_of_megabytes_make_a_small_message() {
-    let bell = Bell::start().await;
-    bell.hear(&[alert_by(&"@<\n".repeat(50_000))]).await;
-    for message in bell.sns.published() {
+    let setup = Setup::start().await;
+    setup.publish(&[alert_by(&"@<\n".repeat(50_000))]).await;
+    for message in setup.sns.published() {
         assert!(message.message.len() < 64 * 1024, "{}", message.message.len());
         assert!(message.text("sms").len() <= 140 && message.text("sms").is_ascii());
     }
-    assert_eq!(bell.chats().len(), 1);
+    assert_eq!(setup.chats().len(), 1);
 }

@@ -1,12 +1,12 @@
-//! The bell: people and machines are told of what is in the lake.
+//! People and machines are notified of what is in the lake.
 
-pub(crate) mod bell;
 mod faults;
 mod intruder;
 mod page;
 mod poison;
 mod quiet;
 mod schema;
+pub(crate) mod setup;
 pub(crate) mod storm;
 mod whole_way;
 mod words;
@@ -22,7 +22,7 @@ use tracebit_lake_harness::{
     sqs,
 };
 
-use self::bell::{Bell, DEADLINE, created, notifier};
+use self::setup::{DEADLINE, Setup, created, notifier};
 use crate::support::{ALERTS, BUCKET, NOTIFY, alert, altered_alert, health_check, metrics};
 
 /// An alert with another id of the log and of the alert.
@@ -35,10 +35,10 @@ fn alert_of(log: &str, alert_id: &str) -> Value {
 #[tokio::test]
 async fn a_message_names_neither_athena_nor_sql_if_the_lake_has_no_database() {
     // A stack with Catalog None sets both variables to nothing.
-    let bell = Bell::with_env(&[("ATHENA_DATABASE", ""), ("ATHENA_WORKGROUP", "")]).await;
-    bell.hear(&[alert()]).await;
+    let setup = Setup::with_env(&[("ATHENA_DATABASE", ""), ("ATHENA_WORKGROUP", "")]).await;
+    setup.publish(&[alert()]).await;
 
-    let email = bell.email();
+    let email = setup.email();
     assert!(email.contains("More\n") && email.contains("Client: aws-cli/2.0"), "{email}");
     for text in ["Athena", "athena", "SELECT", "workgroup"] {
         assert!(!email.contains(text), "{text} in {email}");
@@ -46,13 +46,13 @@ async fn a_message_names_neither_athena_nor_sql_if_the_lake_has_no_database() {
 }
 
 #[tokio::test]
-async fn an_alert_rings_by_e_mail_chat_and_event() {
-    let bell = Bell::start().await;
+async fn an_alert_notifies_by_e_mail_chat_and_event() {
+    let setup = Setup::start().await;
     let mut alert = alert();
     alert["tracebit_portal_url"] = json!("https://portal.tracebit.com/alerts/alert-1");
-    bell.hear(&[alert]).await;
+    setup.publish(&[alert]).await;
 
-    let email = bell.email();
+    let email = setup.email();
     for text in [
         "What: GetObject on backups (s3_bucket)",
         "Who: role session Admin/alice[@]example[.]com",
@@ -66,24 +66,24 @@ async fn an_alert_rings_by_e_mail_chat_and_event() {
     ] {
         assert!(email.contains(text), "{text} in {email}");
     }
-    let [message] = bell.emails().try_into().unwrap();
+    let [message] = setup.emails().try_into().unwrap();
     let subject = "Tracebit HIGH: GetObject on backups by alice[@]example[.]com from 192.0.2.1";
     assert_eq!(message.subject.as_deref(), Some(subject));
     assert_eq!(message.text("sms"), subject);
 
-    let [chat] = bell.chats().try_into().unwrap();
+    let [chat] = setup.chats().try_into().unwrap();
     assert_eq!(chat["metadata"]["threadId"], "alert-1");
     assert_eq!(chat["content"]["title"], subject);
 
-    let record = bell.lake.record(ALERTS);
+    let record = setup.lake.record(ALERTS);
     assert_eq!(chat["id"], record["p_row_id"]);
-    let [event] = bell.events().try_into().unwrap();
+    let [event] = setup.events().try_into().unwrap();
     assert_eq!((event.bus.as_str(), event.source.as_str()), ("default", "tracebit-lake"));
     assert_eq!((event.detail_type.as_str(), &event.detail), ("Tracebit.Alert", &record));
 
     let topic = HEXLOWER.encode(&Sha256::digest(TOPIC_ARN));
     let day = chrono::Utc::now().format("%Y-%m-%d");
-    let [marker] = bell.markers().try_into().unwrap();
+    let [marker] = setup.markers().try_into().unwrap();
     let name = marker.strip_prefix(&format!("notified/{}/day={day}/", &topic[..16])).unwrap();
     assert_eq!(
         (&name[32..], name[..32].bytes().all(|byte| byte.is_ascii_hexdigit())),
@@ -94,21 +94,21 @@ async fn an_alert_rings_by_e_mail_chat_and_event() {
 
 #[tokio::test]
 async fn an_encoded_key_and_a_prefix_are_understood() {
-    let bell = Bell::with_env(&[("LAKE_PREFIX", "logs"), ("EVENT_BUS_NAME", "security")]).await;
-    let key = format!("logs/{}", bell.deliver(&[alert()]).await[0]);
-    bell.put(&key, &bell.lake.objects().into_values().next().unwrap());
+    let setup = Setup::with_env(&[("LAKE_PREFIX", "logs"), ("EVENT_BUS_NAME", "security")]).await;
+    let key = format!("logs/{}", setup.deliver(&[alert()]).await[0]);
+    setup.put(&key, &setup.lake.objects().into_values().next().unwrap());
     let encoded = key.replace('=', "%3D").replace('/', "%2F");
-    assert_eq!(bell.left_of(&[created(BUCKET, &encoded)]).await, [""; 0]);
-    assert_eq!((bell.emails().len(), bell.events().len()), (1, 1));
-    assert_eq!(bell.events()[0].bus, "security");
-    assert!(bell.lake.keys().iter().any(|key| key.starts_with("logs/notified/")));
+    assert_eq!(setup.left_of(&[created(BUCKET, &encoded)]).await, [""; 0]);
+    assert_eq!((setup.emails().len(), setup.events().len()), (1, 1));
+    assert_eq!(setup.events()[0].bus, "security");
+    assert!(setup.lake.keys().iter().any(|key| key.starts_with("logs/notified/")));
 }
 
 #[tokio::test]
-async fn the_severity_decides_and_an_unknown_one_always_rings() {
+async fn the_severity_decides_and_an_unknown_one_always_notifies() {
     let severities = json!(["Info", "low", "Medium", "HIGH", "Critical", "Urgent", null, 7, false]);
-    let rung = async |threshold: &str| {
-        let bell = Bell::with_env(&[("NOTIFY_SEVERITY", threshold)]).await;
+    let notified = async |threshold: &str| {
+        let setup = Setup::with_env(&[("NOTIFY_SEVERITY", threshold)]).await;
         let mut logs: Vec<_> = severities
             .as_array()
             .unwrap()
@@ -123,12 +123,12 @@ async fn the_severity_decides_and_an_unknown_one_always_rings() {
         let mut missing = alert_of("missing", "alert-missing");
         missing.as_object_mut().unwrap().remove("severity");
         logs.push(missing);
-        bell.hear(&logs).await;
-        assert_eq!(bell.events().len(), 10, "every log is an event");
+        setup.publish(&logs).await;
+        assert_eq!(setup.events().len(), 10, "every log is an event");
         let threads =
-            bell.chats().into_iter().map(|chat| chat["metadata"]["threadId"].as_str().unwrap()[6..].to_owned());
+            setup.chats().into_iter().map(|chat| chat["metadata"]["threadId"].as_str().unwrap()[6..].to_owned());
         let mut threads: Vec<_> = threads.collect();
-        assert_eq!(bell.emails().len(), threads.len());
+        assert_eq!(setup.emails().len(), threads.len());
         threads.sort_by_key(|thread| thread.to_ascii_lowercase());
         threads
     };
@@ -138,16 +138,16 @@ async fn the_severity_decides_and_an_unknown_one_always_rings() {
         all.sort_by_key(|thread| thread.to_ascii_lowercase());
         all
     };
-    assert_eq!(rung("").await, with(&["Medium", "HIGH", "Critical"]));
-    assert_eq!(rung("info").await, with(&["Info", "low", "Medium", "HIGH", "Critical"]));
-    assert_eq!(rung("Critical").await, with(&["Critical"]));
+    assert_eq!(notified("").await, with(&["Medium", "HIGH", "Critical"]));
+    assert_eq!(notified("info").await, with(&["Info", "low", "Medium", "HIGH", "Critical"]));
+    assert_eq!(notified("Critical").await, with(&["Critical"]));
 }
 
 #[tokio::test]
 async fn an_alert_that_fits_no_schema_notifies_as_an_alert() {
-    let bell = Bell::start().await;
-    bell.hear(&[altered_alert("/canary/name", Some(json!(["backups"])))]).await;
-    let email = bell.email();
+    let setup = Setup::start().await;
+    setup.publish(&[altered_alert("/canary/name", Some(json!(["backups"])))]).await;
+    let email = setup.email();
     for text in [
         "Problem: canary[.]name: expected string, found array",
         "Severity as sent: High",
@@ -156,25 +156,29 @@ async fn an_alert_that_fits_no_schema_notifies_as_an_alert() {
     ] {
         assert!(email.contains(text), "{text} in {email}");
     }
-    assert_eq!(bell.chats()[0]["metadata"]["threadId"], "alert-1");
-    assert_eq!(bell.events()[0].detail_type, "ClassificationFailure");
+    assert_eq!(setup.chats()[0]["metadata"]["threadId"], "alert-1");
+    assert_eq!(setup.events()[0].detail_type, "ClassificationFailure");
 
     // The same alert in a format that the lake knows has a marker of its own.
-    bell.hear(&[alert()]).await;
-    assert_eq!((bell.emails().len(), bell.markers().len()), (2, 2));
+    setup.publish(&[alert()]).await;
+    assert_eq!((setup.emails().len(), setup.markers().len()), (2, 2));
 }
 
 #[tokio::test]
 async fn what_nobody_can_read_notifies_once_a_day_for_each_log_type() {
-    let mut bell = Bell::start().await;
+    let mut setup = Setup::start().await;
     let health_check = |n: usize| json!({"discriminator": {"type": "health_check"}, "n": n});
-    bell.hear(&[json!({"private": 1}), json!({"new": "log type"}), health_check(1)]).await;
-    bell.restart().await;
-    bell.hear(&[json!({"private": 2}), health_check(2)]).await;
-    let subjects: Vec<_> = bell.emails().into_iter().map(|email| email.subject.unwrap()).collect();
+    setup.publish(&[json!({"private": 1}), json!({"new": "log type"}), health_check(1)]).await;
+    setup.restart().await;
+    setup.publish(&[json!({"private": 2}), health_check(2)]).await;
+    let subjects: Vec<_> = setup.emails().into_iter().map(|email| email.subject.unwrap()).collect();
     assert_eq!(subjects, ["Tracebit sent something that this lake cannot read"; 2]);
-    assert_eq!((bell.sns.published().len(), bell.events().len()), (2, 5), "nothing more for people, all for machines");
-    for published in bell.sns.published() {
+    assert_eq!(
+        (setup.sns.published().len(), setup.events().len()),
+        (2, 5),
+        "nothing more for people, all for machines"
+    );
+    for published in setup.sns.published() {
         assert!(
             published.text("email").contains("FROM \"lake\".\"classification_failures\" WHERE day = "),
             "{published:?}"
@@ -185,39 +189,39 @@ async fn what_nobody_can_read_notifies_once_a_day_for_each_log_type() {
 
 #[tokio::test]
 async fn an_alert_that_gets_worse_notifies_again() {
-    let mut bell = Bell::start().await;
+    let mut setup = Setup::start().await;
     let with_severity = |log: &str, severity: Value| {
         let mut log = alert_of(log, "alert-1");
         log["severity"] = severity;
         log
     };
-    bell.hear(&[with_severity("log-1", json!(null))]).await;
-    bell.hear(&[with_severity("log-2", json!("Medium"))]).await;
-    bell.restart().await;
-    bell.hear(&[with_severity("log-3", json!("Medium")), with_severity("log-4", json!("high"))]).await;
-    bell.hear(&[with_severity("log-5", json!("Medium")), with_severity("log-6", json!("High"))]).await;
-    let subjects: Vec<_> = bell.emails().into_iter().map(|email| email.subject.unwrap()).collect();
+    setup.publish(&[with_severity("log-1", json!(null))]).await;
+    setup.publish(&[with_severity("log-2", json!("Medium"))]).await;
+    setup.restart().await;
+    setup.publish(&[with_severity("log-3", json!("Medium")), with_severity("log-4", json!("high"))]).await;
+    setup.publish(&[with_severity("log-5", json!("Medium")), with_severity("log-6", json!("High"))]).await;
+    let subjects: Vec<_> = setup.emails().into_iter().map(|email| email.subject.unwrap()).collect();
     let expected = ["Tracebit alert, severity unknown: ", "Tracebit now MEDIUM: ", "Tracebit now HIGH: "];
     assert!(subjects.iter().zip(expected).all(|(subject, start)| subject.starts_with(start)), "{subjects:?}");
     assert_eq!(subjects.len(), expected.len(), "{subjects:?}");
-    assert_eq!(bell.chats().len(), 6);
+    assert_eq!(setup.chats().len(), 6);
 }
 
 #[tokio::test]
-async fn of_many_logs_at_once_the_most_severe_leads() {
-    let bell = Bell::start().await;
+async fn of_many_logs_at_once_the_most_severe_comes_first() {
+    let setup = Setup::start().await;
     let mut logs: Vec<_> = (0..600).map(|log| alert_of(&format!("log-{log}"), "alert-1")).collect();
     for (n, log) in logs.iter_mut().enumerate() {
         log["severity"] = json!(if n == 300 { "Critical" } else { "Medium" });
     }
-    bell.hear(&logs).await;
-    let [email] = bell.emails().try_into().unwrap();
+    setup.publish(&logs).await;
+    let [email] = setup.emails().try_into().unwrap();
     assert!(email.subject.as_deref().unwrap().starts_with("Tracebit CRITICAL: "), "{email:?}");
 }
 
 #[tokio::test]
 async fn two_stacks_on_one_bucket_both_notify() {
-    let first = Bell::start().await;
+    let first = Setup::start().await;
     let key = first.deliver(&[alert()]).await.remove(0);
     let body = created(BUCKET, &key);
     assert_eq!(first.left_of(std::slice::from_ref(&body)).await, [""; 0]);
@@ -229,103 +233,103 @@ async fn two_stacks_on_one_bucket_both_notify() {
 
 #[tokio::test]
 async fn only_new_objects_notify() {
-    let bell = Bell::start().await;
-    let key = bell.deliver(&[alert()]).await.remove(0);
+    let setup = Setup::start().await;
+    let key = setup.deliver(&[alert()]).await.remove(0);
     let put = created(BUCKET, &key);
     for reason in ["CopyObject", "RestoreObject"] {
-        assert_eq!(bell.left_of(&[put.replace("PutObject", reason)]).await, [""; 0]);
+        assert_eq!(setup.left_of(&[put.replace("PutObject", reason)]).await, [""; 0]);
     }
-    assert!(bell.sns.published().is_empty() && bell.events().is_empty() && bell.markers().is_empty());
-    assert_eq!(bell.left_of(&[put.replace("PutObject", "CompleteMultipartUpload")]).await, [""; 0]);
-    assert_eq!((bell.emails().len(), bell.events().len()), (1, 1));
+    assert!(setup.sns.published().is_empty() && setup.events().is_empty() && setup.markers().is_empty());
+    assert_eq!(setup.left_of(&[put.replace("PutObject", "CompleteMultipartUpload")]).await, [""; 0]);
+    assert_eq!((setup.emails().len(), setup.events().len()), (1, 1));
 }
 
 #[tokio::test]
 async fn imported_history_notifies_nobody() {
-    let bell = Bell::start().await;
-    let key = bell.deliver(&[alert()]).await.remove(0);
-    let record = bell.lake.objects().remove(&key).unwrap();
+    let setup = Setup::start().await;
+    let key = setup.deliver(&[alert()]).await.remove(0);
+    let record = setup.lake.objects().remove(&key).unwrap();
     let imported = key.replace(".json", "-imported.json");
-    bell.put_quiet(&imported, record).await;
-    assert_eq!(bell.left_of(&[created(BUCKET, &imported)]).await, [""; 0]);
-    assert!(bell.sns.published().is_empty() && bell.events().is_empty() && bell.markers().is_empty());
+    setup.put_quiet(&imported, record).await;
+    assert_eq!(setup.left_of(&[created(BUCKET, &imported)]).await, [""; 0]);
+    assert!(setup.sns.published().is_empty() && setup.events().is_empty() && setup.markers().is_empty());
 }
 
 #[tokio::test]
 async fn a_health_check_is_an_event_alone() {
-    let bell = Bell::start().await;
-    bell.hear(&[health_check("2026-11-22T09:00:00Z")]).await;
-    assert_eq!(bell.events()[0].detail_type, "Tracebit.HealthCheck");
-    assert!(bell.sns.published().is_empty() && bell.markers().is_empty());
+    let setup = Setup::start().await;
+    setup.publish(&[health_check("2026-11-22T09:00:00Z")]).await;
+    assert_eq!(setup.events()[0].detail_type, "Tracebit.HealthCheck");
+    assert!(setup.sns.published().is_empty() && setup.markers().is_empty());
 }
 
 #[tokio::test]
 async fn an_alert_e_mails_once_a_day_and_all_its_logs_share_a_thread() {
-    let mut bell = Bell::start().await;
-    bell.hear(&[alert_of("log-1", "alert-1")]).await;
-    bell.hear(&[alert_of("log-2", "alert-1"), alert_of("log-3", "alert-2")]).await;
-    bell.restart().await;
-    bell.hear(&[alert_of("log-4", "alert-1")]).await;
-    assert_eq!(bell.emails().len(), 2, "one for each alert");
-    let threads: Vec<_> = bell.chats().iter().map(|chat| chat["metadata"]["threadId"].clone()).collect();
+    let mut setup = Setup::start().await;
+    setup.publish(&[alert_of("log-1", "alert-1")]).await;
+    setup.publish(&[alert_of("log-2", "alert-1"), alert_of("log-3", "alert-2")]).await;
+    setup.restart().await;
+    setup.publish(&[alert_of("log-4", "alert-1")]).await;
+    assert_eq!(setup.emails().len(), 2, "one for each alert");
+    let threads: Vec<_> = setup.chats().iter().map(|chat| chat["metadata"]["threadId"].clone()).collect();
     assert_eq!(threads.iter().filter(|thread| **thread == "alert-1").count(), 3, "{threads:?}");
-    assert_eq!((threads.len(), bell.events().len(), bell.markers().len()), (4, 4, 2));
+    assert_eq!((threads.len(), setup.events().len(), setup.markers().len()), (4, 4, 2));
 
     // S3's events come at least once.
-    let again: Vec<_> = bell.keys().iter().map(|key| created(BUCKET, key)).collect();
-    assert_eq!(bell.left_of(&again).await, [""; 0]);
-    assert_eq!(bell.emails().len(), 2);
+    let again: Vec<_> = setup.keys().iter().map(|key| created(BUCKET, key)).collect();
+    assert_eq!(setup.left_of(&again).await, [""; 0]);
+    assert_eq!(setup.emails().len(), 2);
 }
 
 /// docs/performance.md prices these calls.
 #[tokio::test]
 async fn an_alert_makes_five_calls_and_its_later_logs_three() {
-    let bell = Bell::start().await;
+    let setup = Setup::start().await;
     let calls = async |log: &str| {
-        let key = bell.deliver(&[alert_of(log, "alert-1")]).await.remove(0);
+        let key = setup.deliver(&[alert_of(log, "alert-1")]).await.remove(0);
         let so_far = || {
-            let s3 = ["GET", "HEAD", "PUT"].map(|method| bell.lake.s3.requests_of(method));
-            [s3[0], s3[1], s3[2], bell.sns.published().len(), bell.bus.calls()]
+            let s3 = ["GET", "HEAD", "PUT"].map(|method| setup.lake.s3.requests_of(method));
+            [s3[0], s3[1], s3[2], setup.sns.published().len(), setup.bus.calls()]
         };
         let before = so_far();
-        assert_eq!(bell.left_of(&[created(BUCKET, &key)]).await, [""; 0]);
+        assert_eq!(setup.left_of(&[created(BUCKET, &key)]).await, [""; 0]);
         let after = so_far();
         std::array::from_fn::<_, 5, _>(|call| after[call] - before[call])
     };
     // The object, and the list of the alert's markers.
     assert_eq!(calls("log-1").await, [2, 0, 1, 1, 1]);
-    assert_eq!(calls("log-2").await, [1, 0, 0, 1, 1], "the instance remembers that the alert has rung");
+    assert_eq!(calls("log-2").await, [1, 0, 0, 1, 1], "the instance remembers that the alert has been published");
 }
 
 #[tokio::test]
 async fn ten_thousand_logs_of_a_hundred_alerts_are_a_hundred_e_mails() {
-    let bell = Bell::start().await;
+    let setup = Setup::start().await;
     let logs: Vec<_> =
         (0..10_000).map(|log| alert_of(&format!("log-{log}"), &format!("alert-{}", log % 100))).collect();
     for logs in logs.chunks(1_000) {
-        bell.hear(logs).await;
+        setup.publish(logs).await;
     }
-    assert_eq!(bell.emails().len(), 100);
+    assert_eq!(setup.emails().len(), 100);
     let mut threads: BTreeMap<String, usize> = BTreeMap::new();
-    for chat in bell.chats() {
+    for chat in setup.chats() {
         *threads.entry(chat["metadata"]["threadId"].as_str().unwrap().to_owned()).or_default() += 1;
     }
     assert_eq!(threads.len(), 100);
     // The first message, ten later ones, and one that says how many more there are.
     assert!(threads.values().all(|messages| *messages == 12), "{threads:?}");
-    assert_eq!((bell.events().len(), bell.markers().len()), (10_000, 100));
+    assert_eq!((setup.events().len(), setup.markers().len()), (10_000, 100));
 }
 
 #[tokio::test]
 async fn a_record_too_large_for_an_event_is_named_by_its_digest() {
-    let bell = Bell::start().await;
-    bell.hear(&[altered_alert("/message", Some(json!("x".repeat(300_000)))), alert_of("log-2", "alert-2")]).await;
-    let events = bell.events();
+    let setup = Setup::start().await;
+    setup.publish(&[altered_alert("/message", Some(json!("x".repeat(300_000)))), alert_of("log-2", "alert-2")]).await;
+    let events = setup.events();
     let large = events.iter().find(|event| event.detail.get("sha256").is_some()).unwrap();
-    let lines = bell.lake.lines(ALERTS);
+    let lines = setup.lake.lines(ALERTS);
     let line = lines.iter().find(|line| line.len() > 300_000).unwrap();
     let record: Value = serde_json::from_str(line).unwrap();
-    let key = bell.keys().into_iter().find(|key| key.contains(record["p_row_id"].as_str().unwrap())).unwrap();
+    let key = setup.keys().into_iter().find(|key| key.contains(record["p_row_id"].as_str().unwrap())).unwrap();
     assert_eq!(
         large.detail,
         json!({
@@ -336,14 +340,14 @@ async fn a_record_too_large_for_an_event_is_named_by_its_digest() {
             "size": line.len(),
         })
     );
-    assert_eq!((events.len(), bell.emails().len()), (2, 2));
-    assert!(bell.sns.published().iter().all(|message| message.message.len() < 16_000));
+    assert_eq!((events.len(), setup.emails().len()), (2, 2));
+    assert!(setup.sns.published().iter().all(|message| message.message.len() < 16_000));
 }
 
 #[tokio::test]
 async fn messages_that_are_not_about_the_lake_stay_and_are_named() {
-    let bell = Bell::start().await;
-    let key = bell.deliver(&[alert()]).await.remove(0);
+    let setup = Setup::start().await;
+    let key = setup.deliver(&[alert()]).await.remove(0);
     let good = created(BUCKET, &key);
     let deleted = key.replace("/day=2026-11-22", "/day=2026-11-21");
     let bodies = [
@@ -354,9 +358,9 @@ async fn messages_that_are_not_about_the_lake_stay_and_are_named() {
         created(BUCKET, &deleted),
         good,
     ];
-    assert_eq!(bell.left_of(&bodies).await, ["0", "1", "2", "3", "4"]);
-    assert_eq!((bell.emails().len(), bell.events().len()), (1, 1), "the good message of the batch");
-    let output = bell.notifier.settled_output().await;
+    assert_eq!(setup.left_of(&bodies).await, ["0", "1", "2", "3", "4"]);
+    assert_eq!((setup.emails().len(), setup.events().len()), (1, 1), "the good message of the batch");
+    let output = setup.notifier.settled_output().await;
     for text in [
         "notify queue message 0 rejected: its body is not an Object Created event of S3",
         "notify queue message 1 rejected: its body is not",
@@ -375,25 +379,25 @@ async fn messages_that_are_not_about_the_lake_stay_and_are_named() {
 
 #[tokio::test]
 async fn a_bad_line_is_named_and_does_not_silence_its_neighbours() {
-    let bell = Bell::start().await;
-    let key = bell.deliver(&[alert()]).await.remove(0);
-    let good = bell.lake.lines(ALERTS).remove(0);
+    let setup = Setup::start().await;
+    let key = setup.deliver(&[alert()]).await.remove(0);
+    let good = setup.lake.lines(ALERTS).remove(0);
     for (name, bad) in [("a", &b"private"[..]), ("b", b"[\"private\"]"), ("c", b"\xffprivate"), ("d", b"")] {
         let key = key.replace(".json", &format!("{name}.json"));
-        bell.put(&key, &[bad, b"\n", good.as_bytes(), b"\n"].concat());
-        assert_eq!(bell.left_of(&[created(BUCKET, &key)]).await, ["0"], "{name}");
-        let output = bell.notifier.output_with(&key).await;
+        setup.put(&key, &[bad, b"\n", good.as_bytes(), b"\n"].concat());
+        assert_eq!(setup.left_of(&[created(BUCKET, &key)]).await, ["0"], "{name}");
+        let output = setup.notifier.output_with(&key).await;
         assert!(output.contains("line 1 of the object is not a JSON object"), "{output}");
         assert!(!output.contains("private"), "{output}");
     }
-    assert_eq!((bell.emails().len(), bell.events().len()), (1, 1), "the four objects hold the same record");
+    assert_eq!((setup.emails().len(), setup.events().len()), (1, 1), "the four objects hold the same record");
 }
 
 #[tokio::test]
 async fn the_output_counts_and_shows_no_content() {
-    let bell = Bell::start().await;
-    bell.hear(&[alert()]).await;
-    let output = bell.notifier.output_with("AlertsNotified").await;
+    let setup = Setup::start().await;
+    setup.publish(&[alert()]).await;
+    let output = setup.notifier.output_with("AlertsNotified").await;
     let found = metrics(&output);
     for (name, value) in [("AlertsNotified", 1), ("EventsPublished", 1), ("NotifyFailures", 0)] {
         assert_eq!(found[name].0, value, "{output}");
@@ -401,8 +405,8 @@ async fn the_output_counts_and_shows_no_content() {
     for text in ["alert-1", "alice", "192.0.2.1", "backups"] {
         assert!(!output.contains(text), "{text} in {output}");
     }
-    assert_eq!(bell.left_of(&["{}".to_owned()]).await, ["0"]);
-    assert!(bell.notifier.output_with("\"NotifyFailures\":1").await.contains("\"Outcome\":\"message rejected\""));
+    assert_eq!(setup.left_of(&["{}".to_owned()]).await, ["0"]);
+    assert!(setup.notifier.output_with("\"NotifyFailures\":1").await.contains("\"Outcome\":\"message rejected\""));
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use serde_json::Value;
 
-use super::bell::Bell;
+use super::setup::Setup;
 
 /// The blocks of code between the page's markers, without their fences.
 fn blocks(page: &str) -> Vec<&str> {
@@ -29,18 +29,18 @@ async fn the_page_shows_the_messages_that_are_published() {
     assert_eq!(blocks.len(), 6);
     for (name, shown) in ["alert-aws", "alert-credential-used", "unclassifiable"].into_iter().zip(blocks.chunks(2)) {
         let log = fs::read_to_string(project.join(format!("events/logs/{name}.json"))).unwrap();
-        let bell = Bell::with_env(&[
+        let setup = Setup::with_env(&[
             ("AWS_REGION", "eu-west-1"),
             ("ATHENA_DATABASE", "tracebit_lake"),
             ("ATHENA_WORKGROUP", "tracebit-lake"),
             ("STACK_NAME", "tracebit-lake"),
         ])
         .await;
-        bell.hear(&[serde_json::from_str(&log).unwrap()]).await;
-        let [message] = bell.emails().try_into().unwrap();
+        setup.publish(&[serde_json::from_str(&log).unwrap()]).await;
+        let [message] = setup.emails().try_into().unwrap();
         let email = format!("Subject: {}\n\n{}", message.subject.as_deref().unwrap(), message.text("email").trim_end());
         assert_eq!(without_receipt(shown[0]), without_receipt(&email), "{name}");
-        let mut chats = [serde_json::from_str(shown[1]).unwrap(), bell.chats().remove(0)];
+        let mut chats = [serde_json::from_str(shown[1]).unwrap(), setup.chats().remove(0)];
         for chat in &mut chats {
             let description: &mut Value = &mut chat["content"]["description"];
             *description = without_receipt(description.as_str().unwrap()).into();

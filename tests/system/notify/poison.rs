@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{
     alert_of,
-    bell::{Bell, created},
+    setup::{Setup, created},
 };
 use crate::support::{ALERTS, BUCKET, FAILURES, peak_memory};
 
@@ -50,14 +50,14 @@ async fn a_poison_record_costs_no_other_message_its_publication() {
         ("deep", record("deep", &format!(r#""x":{deep}"#))),
     ];
     for (name, record) in poison {
-        let bell = Bell::start().await;
+        let setup = Setup::start().await;
         let folder = format!("{ALERTS}/day=2026-11-24/hour=10");
         let key = format!("{folder}/20261124T100000Z-{name}.json");
-        bell.put(&key, format!("{record}\n").as_bytes());
+        setup.put(&key, format!("{record}\n").as_bytes());
         let mut bodies = vec![created_of(&key, record.len())];
-        assert_others_are_published(&bell, &mut bodies, name).await;
-        assert_eq!(bell.emails().len(), 10, "{name}: the poison record notifies too");
-        assert_eq!(bell.events().len(), 10, "{name}");
+        assert_others_are_published(&setup, &mut bodies, name).await;
+        assert_eq!(setup.emails().len(), 10, "{name}: the poison record notifies too");
+        assert_eq!(setup.events().len(), 10, "{name}");
     }
 }
 
@@ -67,14 +67,14 @@ async fn an_object_too_large_to_be_read_is_named_by_its_digest() {
     let payload = "\\u0000".repeat(16 * 1024 * 1024);
     let record = format!(r#"{{"error":"bad","payload":"{payload}","payload_encoding":"utf-8","p_row_id":"large"}}"#);
     for (table, detail_type) in [(FAILURES, "ClassificationFailure"), (ALERTS, "Tracebit.Alert")] {
-        let bell = Bell::start().await;
+        let setup = Setup::start().await;
         let key = format!("{table}/day=2026-11-24/hour=10/20261124T100000Z-large.json");
-        bell.put(&key, format!("{record}\n").as_bytes());
+        setup.put(&key, format!("{record}\n").as_bytes());
         // The event does not name the size, as an event that somebody forged may not.
         let mut bodies = vec![created_of(&key, 5)];
-        assert_others_are_published(&bell, &mut bodies, table).await;
-        assert_eq!(bell.emails().len(), 10, "{table}");
-        let events = bell.events();
+        assert_others_are_published(&setup, &mut bodies, table).await;
+        assert_eq!(setup.emails().len(), 10, "{table}");
+        let events = setup.events();
         let event = events.iter().find(|event| event.detail["p_row_id"] == "large").unwrap();
         assert_eq!(event.detail_type, detail_type);
         assert_eq!((&event.detail["key"], &event.detail["size"]), (&json!(key), &json!(record.len() + 1)));
@@ -87,11 +87,11 @@ fn created_of(key: &str, size: usize) -> String {
 }
 
 /// Adds nine alerts behind the first message; passes the batch to the notifier, which must publish all of them.
-async fn assert_others_are_published(bell: &Bell, bodies: &mut Vec<String>, name: &str) {
+async fn assert_others_are_published(setup: &Setup, bodies: &mut Vec<String>, name: &str) {
     let others: Vec<Value> = (0..9).map(|n| alert_of(&format!("log-{n}"), &format!("alert-{n}"))).collect();
-    bodies.extend(bell.deliver(&others).await.iter().map(|key| created(BUCKET, key)));
-    assert_eq!(bell.left_of(bodies).await, [""; 0], "{name}: {}", bell.notifier.output());
-    let peak = peak_memory(bell.notifier.pid());
+    bodies.extend(setup.deliver(&others).await.iter().map(|key| created(BUCKET, key)));
+    assert_eq!(setup.left_of(bodies).await, [""; 0], "{name}: {}", setup.notifier.output());
+    let peak = peak_memory(setup.notifier.pid());
     println!("{name}: peak memory {} MB", peak >> 20);
     assert!(peak < MEMORY, "{name}: {peak} bytes");
 }

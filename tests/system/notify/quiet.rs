@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{
     alert_of,
-    bell::{Bell, created},
+    setup::{Setup, created},
 };
 use crate::support::{ALERTS, BUCKET, altered_alert, values};
 
@@ -17,50 +17,50 @@ fn rule() -> Value {
     json!({"reason": "Our *own* <scanner>", "expires": expires, "cidr": "192.0.2.0/24"})
 }
 
-async fn bell(rules: &Value) -> Bell {
-    let bell = Bell::with_env(&[("QUIET_RULES", "Yes")]).await;
-    bell.put(FILE, rules.to_string().as_bytes());
-    bell
+async fn setup(rules: &Value) -> Setup {
+    let setup = Setup::with_env(&[("QUIET_RULES", "Yes")]).await;
+    setup.put(FILE, rules.to_string().as_bytes());
+    setup
 }
 
 #[tokio::test]
 async fn a_known_scanner_is_a_line_in_chat_and_an_event_with_the_reason() {
-    let bell = bell(&json!({"rules": [rule()]})).await;
-    bell.hear(&[alert_of("log-1", "alert-1")]).await;
-    assert!(bell.emails().is_empty(), "no e-mail, no SMS");
-    let [chat] = bell.chats().try_into().unwrap();
+    let setup = setup(&json!({"rules": [rule()]})).await;
+    setup.publish(&[alert_of("log-1", "alert-1")]).await;
+    assert!(setup.emails().is_empty(), "no e-mail, no SMS");
+    let [chat] = setup.chats().try_into().unwrap();
     let description = chat["content"]["description"].as_str().unwrap();
     assert!(description.starts_with("Quiet by a rule of yours: Our"), "{description}");
     assert!(!description.contains("<scanner>") && !description.contains("*own*"), "{description}");
-    let record = bell.lake.record(ALERTS);
+    let record = setup.lake.record(ALERTS);
     let mut expected = record.clone();
     expected["p_quiet_reason"] = json!("Our *own* <scanner>");
-    assert_eq!(bell.events()[0].detail, expected);
+    assert_eq!(setup.events()[0].detail, expected);
     assert!(record.get("p_quiet_reason").is_none(), "the record is what was sent");
-    let output = bell.notifier.settled_output().await;
+    let output = setup.notifier.settled_output().await;
     assert_eq!(values(&output, ["AlertsQuieted", "AlertsNotified", "VoidQuietRules"]), [1, 0, 0]);
 }
 
 #[tokio::test]
 async fn a_quiet_log_does_not_use_up_the_days_e_mail() {
-    let bell = bell(&json!({"rules": [rule()]})).await;
-    bell.hear(&[alert_of("log-1", "alert-1")]).await;
+    let setup = setup(&json!({"rules": [rule()]})).await;
+    setup.publish(&[alert_of("log-1", "alert-1")]).await;
     let mut elsewhere = alert_of("log-2", "alert-1");
     elsewhere["event"]["request"]["ip"] = json!("198.51.100.7");
-    bell.hear(&[elsewhere, alert_of("log-3", "alert-1")]).await;
-    assert_eq!((bell.emails().len(), bell.chats().len()), (1, 3));
-    assert!(bell.email().contains("From: 198.51.100.7"));
+    setup.publish(&[elsewhere, alert_of("log-3", "alert-1")]).await;
+    assert_eq!((setup.emails().len(), setup.chats().len()), (1, 3));
+    assert!(setup.email().contains("From: 198.51.100.7"));
 }
 
 #[tokio::test]
 async fn a_used_credential_and_what_fits_no_schema_are_never_quiet() {
-    let bell = bell(&json!({"rules": [rule()]})).await;
+    let setup = setup(&json!({"rules": [rule()]})).await;
     let credential = altered_alert("/canary_credential", Some(json!({"name": "shop"})));
     let mut odd = altered_alert("/canary/name", Some(json!(["backups"])));
     odd["alert_id"] = json!("alert-2");
-    bell.hear(&[credential, odd]).await;
-    assert_eq!(bell.emails().len(), 2);
-    assert!(bell.events().iter().all(|event| event.detail.get("p_quiet_reason").is_none()));
+    setup.publish(&[credential, odd]).await;
+    assert_eq!(setup.emails().len(), 2);
+    assert!(setup.events().iter().all(|event| event.detail.get("p_quiet_reason").is_none()));
 }
 
 #[tokio::test]
@@ -73,39 +73,39 @@ async fn a_file_with_a_mistake_or_without_an_answer_makes_nobody_quiet() {
         (Some(json!({"rules": [rule()], "more": 1})), "it is not JSON of the form"),
         (None, "GetObject failed: 404"),
     ] {
-        let bell = Bell::with_env(&[("QUIET_RULES", "Yes")]).await;
+        let setup = Setup::with_env(&[("QUIET_RULES", "Yes")]).await;
         if let Some(rules) = rules {
-            bell.put(FILE, rules.to_string().as_bytes());
+            setup.put(FILE, rules.to_string().as_bytes());
         }
-        bell.hear(&[alert_of("log-1", "alert-1")]).await;
-        assert_eq!(bell.emails().len(), 1, "{problem}");
-        let output = bell.notifier.settled_output().await;
+        setup.publish(&[alert_of("log-1", "alert-1")]).await;
+        assert_eq!(setup.emails().len(), 1, "{problem}");
+        let output = setup.notifier.settled_output().await;
         let line = output.lines().find(|line| line.contains("the quiet rules cannot be used")).unwrap();
         assert!(line.contains(problem) && line.contains(FILE) && line.contains("ERROR"), "{problem} in {line}");
         assert_eq!(values(&output, ["VoidQuietRules", "AlertsQuieted"]), [1, 0]);
     }
-    let bell = bell(&json!({"rules": [rule()]})).await;
-    let keys = bell.deliver(&[alert_of("log-1", "alert-1")]).await;
-    bell.lake.s3.withhold(FILE);
-    assert_eq!(bell.left_of(&[created(BUCKET, &keys[0])]).await, [""; 0]);
-    assert_eq!(bell.emails().len(), 1, "a file that hangs delays nobody for long");
+    let setup = setup(&json!({"rules": [rule()]})).await;
+    let keys = setup.deliver(&[alert_of("log-1", "alert-1")]).await;
+    setup.lake.s3.withhold(FILE);
+    assert_eq!(setup.left_of(&[created(BUCKET, &keys[0])]).await, [""; 0]);
+    assert_eq!(setup.emails().len(), 1, "a file that hangs delays nobody for long");
 }
 
 #[tokio::test]
 async fn without_the_setting_no_file_is_read() {
-    let bell = Bell::start().await;
-    bell.put(FILE, json!({"rules": [rule()]}).to_string().as_bytes());
-    bell.hear(&[alert_of("log-1", "alert-1")]).await;
-    assert_eq!(bell.emails().len(), 1);
-    assert!(!bell.notifier.settled_output().await.contains("VoidQuietRules"));
+    let setup = Setup::start().await;
+    setup.put(FILE, json!({"rules": [rule()]}).to_string().as_bytes());
+    setup.publish(&[alert_of("log-1", "alert-1")]).await;
+    assert_eq!(setup.emails().len(), 1);
+    assert!(!setup.notifier.settled_output().await.contains("VoidQuietRules"));
 }
 
 #[tokio::test]
 async fn a_flood_of_a_known_scanner_is_a_few_lines() {
-    let bell = bell(&json!({"rules": [rule()]})).await;
+    let setup = setup(&json!({"rules": [rule()]})).await;
     let logs: Vec<_> = (0..600).map(|log| alert_of(&format!("log-{log}"), "alert-1")).collect();
-    bell.hear(&logs).await;
-    assert_eq!((bell.emails().len(), bell.chats().len(), bell.events().len()), (0, 11, 600));
-    let quiet = bell.markers().into_iter().filter(|key| key.ends_with("-quiet.json")).count();
+    setup.publish(&logs).await;
+    assert_eq!((setup.emails().len(), setup.chats().len(), setup.events().len()), (0, 11, 600));
+    let quiet = setup.markers().into_iter().filter(|key| key.ends_with("-quiet.json")).count();
     assert_eq!(quiet, 600, "the watcher must not ask for them");
 }

@@ -9,7 +9,7 @@ use tracebit_lake_harness::{Fault, runtime_api::InvocationResult, sqs};
 
 use super::{
     alert_of,
-    bell::{Bell, created},
+    setup::{Setup, created},
 };
 use crate::support::{ALERTS, BUCKET};
 
@@ -28,46 +28,46 @@ pub(crate) const FAULTS: [Fault; 8] = [
 ];
 
 #[tokio::test]
-async fn whatever_fails_each_alert_is_told_at_least_once() {
+async fn whatever_fails_each_alert_is_published_at_least_once() {
     join_all((1..=3).map(storm)).await;
 }
 
 async fn storm(seed: u64) {
     let mut random = fastrand::Rng::with_seed(seed);
-    let mut bell = Bell::start().await;
+    let mut setup = Setup::start().await;
     let logs: Vec<_> = (0..30).map(|log| alert_of(&format!("log-{log}"), &format!("alert-{}", log % 10))).collect();
-    let mut queue: Vec<_> = bell.deliver(&logs).await.iter().map(|key| created(BUCKET, key)).collect();
+    let mut queue: Vec<_> = setup.deliver(&logs).await.iter().map(|key| created(BUCKET, key)).collect();
     assert_eq!(queue.len(), 30);
 
     let mut round = 0;
     while !queue.is_empty() {
         round += 1;
-        assert!(round < 200, "seed {seed}: {} messages are left: {}", queue.len(), bell.notifier.output());
+        assert!(round < 200, "seed {seed}: {} messages are left: {}", queue.len(), setup.notifier.output());
         // The storm passes in the end, because no queue is worked off in a storm that does not.
         if round < 15 {
-            break_something(&bell, &mut random);
+            break_something(&setup, &mut random);
         } else {
-            heal(&bell);
+            heal(&setup);
         }
         random.shuffle(&mut queue);
         let batch: Vec<_> = queue.iter().take(5).cloned().collect();
         let is_killed = round < 15 && random.u8(..4) == 0;
         let pause = Duration::from_millis(random.u64(..60));
-        let left = invoke(&bell, &batch, is_killed.then_some(pause)).await;
+        let left = invoke(&setup, &batch, is_killed.then_some(pause)).await;
         if is_killed {
-            heal(&bell);
-            bell.restart().await;
+            heal(&setup);
+            setup.restart().await;
         }
         queue = queue.split_off(batch.len());
         queue.extend(left);
     }
-    assert_told(&bell, seed);
+    assert_all_are_published(&setup, seed);
 }
 
 /// The messages that stay: all of them if the notifier is killed.
-async fn invoke(bell: &Bell, batch: &[String], killed_after: Option<Duration>) -> Vec<String> {
+async fn invoke(setup: &Setup, batch: &[String], killed_after: Option<Duration>) -> Vec<String> {
     let event = sqs::event(batch);
-    let invocation = bell.notifier.invoke_within(&event, DEADLINE);
+    let invocation = setup.notifier.invoke_within(&event, DEADLINE);
     let answer = match killed_after {
         Some(pause) => tokio::select! {
             _ = invocation => return batch.to_vec(),
@@ -81,34 +81,34 @@ async fn invoke(bell: &Bell, batch: &[String], killed_after: Option<Duration>) -
     failures.iter().map(|failure| batch[index(failure)].clone()).collect()
 }
 
-fn break_something(bell: &Bell, random: &mut fastrand::Rng) {
+fn break_something(setup: &Setup, random: &mut fastrand::Rng) {
     for _ in 0..random.usize(1..3) {
         let (times, fault) = (random.usize(1..4), FAULTS[random.usize(..FAULTS.len())]);
         match random.u8(..5) {
-            0 => bell.sns.fail_next(times, fault),
-            1 => bell.bus.fail_next(times, fault),
-            2 => bell.lake.s3.fail_reads(times, fault),
-            3 => bell.lake.s3.fail_next(times, fault),
-            _ => bell.bus.refuse_entries(times, "InternalFailure"),
+            0 => setup.sns.fail_next(times, fault),
+            1 => setup.bus.fail_next(times, fault),
+            2 => setup.lake.s3.fail_reads(times, fault),
+            3 => setup.lake.s3.fail_next(times, fault),
+            _ => setup.bus.refuse_entries(times, "InternalFailure"),
         }
     }
 }
 
-fn heal(bell: &Bell) {
-    bell.sns.heal();
-    bell.bus.heal();
-    bell.lake.s3.heal();
-    bell.lake.s3.heal_reads();
+fn heal(setup: &Setup) {
+    setup.sns.heal();
+    setup.bus.heal();
+    setup.lake.s3.heal();
+    setup.lake.s3.heal_reads();
 }
 
-fn assert_told(bell: &Bell, seed: u64) {
+fn assert_all_are_published(setup: &Setup, seed: u64) {
     let ids =
         |values: Vec<Value>| -> BTreeSet<String> { values.iter().map(|id| id.as_str().unwrap().to_owned()).collect() };
-    let stored = ids(bell.lake.records(ALERTS).into_iter().map(|record| record["p_row_id"].clone()).collect());
-    let chats = ids(bell.chats().into_iter().map(|chat| chat["id"].clone()).collect());
-    let events = ids(bell.events().into_iter().map(|event| event.detail["p_row_id"].clone()).collect());
+    let stored = ids(setup.lake.records(ALERTS).into_iter().map(|record| record["p_row_id"].clone()).collect());
+    let chats = ids(setup.chats().into_iter().map(|chat| chat["id"].clone()).collect());
+    let events = ids(setup.events().into_iter().map(|event| event.detail["p_row_id"].clone()).collect());
     assert_eq!((stored.len(), &stored, &stored), (30, &chats, &events), "seed {seed}");
-    let e_mailed: BTreeSet<_> = bell
+    let e_mailed: BTreeSet<_> = setup
         .emails()
         .iter()
         .map(|email| serde_json::from_str::<Value>(&email.text("https")).unwrap())

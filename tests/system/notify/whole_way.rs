@@ -1,7 +1,8 @@
 //! The whole way, in a storm: webhook and drain store logs, S3 sends an event for each new object, and the notifier
-//! tells people and machines. S3, SQS, SNS and EventBridge fail at random, all three functions are killed at random,
-//! and S3's events come in no order and sometimes twice. Afterwards every acknowledged log must be on the bus, every
-//! one of sufficient severity on the topic, every alert in an e-mail, and nothing anywhere that is not in the lake.
+//! publishes it to people and machines. S3, SQS, SNS and EventBridge fail at random, all three functions are killed at
+//! random, and S3's events come in no order and sometimes twice. Afterwards every acknowledged log must be on the bus,
+//! every one of sufficient severity on the topic, every alert in an e-mail, and nothing anywhere that is not in the
+//! lake.
 //!
 //! `STORM_SEED` repeats a run.
 
@@ -26,9 +27,8 @@ use tracebit_lake_harness::{
 };
 
 use super::{
-    alert_of,
-    bell::{created, notifier},
-    schema,
+    alert_of, schema,
+    setup::{created, notifier},
 };
 use crate::support::{
     ALERTS, BINARY, BUCKET, DRAIN, FAILURES, JSON, lake_env, signed_event, signed_event_with, spill_env, start_s3,
@@ -83,7 +83,7 @@ async fn each_acknowledged_log_of_sufficient_severity_is_published() {
     let ((acknowledged, ()), (), _) = tokio::join!(storing, posting, notifying);
 
     println!("{}", storm.figures());
-    storm.assert_told(&acknowledged);
+    storm.assert_all_are_published(&acknowledged);
     storm.assert_was_one();
 }
 
@@ -93,7 +93,7 @@ struct Log {
     id: String,
     alert_id: String,
     json: Value,
-    rings: bool,
+    must_notify: bool,
 }
 
 impl Log {
@@ -108,15 +108,15 @@ impl Log {
             (json!("Urgent"), true),
             (json!(null), true),
         ];
-        let (severity, mut rings) = severities[rng.usize(..severities.len())].clone();
+        let (severity, mut must_notify) = severities[rng.usize(..severities.len())].clone();
         let mut json = alert_of(&id, &alert_id);
         json["severity"] = severity;
         if rng.f32() < 0.1 {
             // Becomes a classification failure, whose severity nobody knows.
             json["canary"]["name"] = json!(["no text"]);
-            rings = true;
+            must_notify = true;
         }
-        Self { id, alert_id, json, rings }
+        Self { id, alert_id, json, must_notify }
     }
 }
 
@@ -336,7 +336,7 @@ impl Storm {
         }
     }
 
-    fn assert_told(&self, acknowledged: &[Log]) {
+    fn assert_all_are_published(&self, acknowledged: &[Log]) {
         let lake = self.lake();
         let ids: BTreeSet<_> = lake.values().map(|(log, _)| log.as_str()).collect();
         let expected: BTreeSet<_> = acknowledged.iter().map(|log| log.id.as_str()).collect();
@@ -352,22 +352,24 @@ impl Storm {
         }
         assert!(heard.iter().eq(lake.keys()), "{} of {} records are on the bus", heard.len(), lake.len());
 
-        let rings: BTreeSet<_> = acknowledged.iter().filter(|log| log.rings).map(|log| log.id.as_str()).collect();
-        let (mut rung, mut e_mailed) = (BTreeSet::new(), BTreeSet::new());
+        let must_notify: BTreeSet<_> =
+            acknowledged.iter().filter(|log| log.must_notify).map(|log| log.id.as_str()).collect();
+        let (mut notified, mut e_mailed) = (BTreeSet::new(), BTreeSet::new());
         for message in self.sns.published() {
             let chat: Value = serde_json::from_str(&message.text("https")).unwrap();
             schema::assert_is_custom_notification(&chat);
             let row_id = chat["id"].as_str().unwrap();
             let (log, _) = lake.get(row_id).unwrap_or_else(|| panic!("a message that is not in the lake: {chat}"));
-            rung.insert(log.as_str());
+            notified.insert(log.as_str());
             if message.has_no_form() {
                 assert!(message.text("email").contains("\nDo now\n1. "), "{message:?}");
                 e_mailed.insert(chat["metadata"]["threadId"].as_str().unwrap().to_owned());
             }
         }
-        assert!(rung.is_subset(&rings), "only what must notify is on the topic");
-        let alerts: BTreeSet<_> = acknowledged.iter().filter(|log| log.rings).map(|log| log.alert_id.clone()).collect();
-        assert_eq!(e_mailed, alerts, "the alerts in e-mails, and those that must ring");
+        assert!(notified.is_subset(&must_notify), "only what must notify is on the topic");
+        let alerts: BTreeSet<_> =
+            acknowledged.iter().filter(|log| log.must_notify).map(|log| log.alert_id.clone()).collect();
+        assert_eq!(e_mailed, alerts, "the alerts in e-mails, and those that must notify");
     }
 
     /// The id of the log in each record, and the record, by row id.

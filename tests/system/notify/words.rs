@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{alert_of, bell::Bell};
+use super::{alert_of, setup::Setup};
 
 const DECOY: &str = "This is a decoy. Treat it as an intrusion until the owner confirms.";
 const CREDENTIAL: &str =
@@ -270,7 +270,7 @@ fn log_of(kind: &Kind, alert_id: &str) -> Value {
 #[tokio::test]
 async fn each_kind_has_its_subject_its_lines_and_its_steps() {
     let kinds: Vec<_> = [principals(), alerts(), credentials()].into_iter().flatten().collect();
-    let bell = Bell::with_env(&[
+    let setup = Setup::with_env(&[
         ("ATHENA_DATABASE", "security_lake"),
         ("ATHENA_WORKGROUP", "responders"),
         ("RUNBOOK_URL", "https://acme.example/runbook"),
@@ -278,8 +278,8 @@ async fn each_kind_has_its_subject_its_lines_and_its_steps() {
     ])
     .await;
     let logs: Vec<_> = kinds.iter().enumerate().map(|(n, kind)| log_of(kind, &format!("alert-{n}"))).collect();
-    bell.hear(&logs).await;
-    let (emails, chats) = (bell.emails(), bell.chats());
+    setup.publish(&logs).await;
+    let (emails, chats) = (setup.emails(), setup.chats());
     assert_eq!((emails.len(), chats.len()), (kinds.len(), kinds.len()));
     for (n, Kind { name, subject, lines, steps, .. }) in kinds.iter().enumerate() {
         let condition = format!("alert_id = 'alert-{n}'\n");
@@ -319,12 +319,12 @@ fn without_time(text: &str) -> Vec<&str> {
 
 #[tokio::test]
 async fn the_longest_value_is_cut_and_the_address_never() {
-    let bell = Bell::start().await;
+    let setup = Setup::start().await;
     let mut log = alert_of("log-1", "alert-1");
     log["canary"]["name"] = json!(format!("payroll-{}-exports", "x".repeat(300)));
     log["event"]["request"]["ip"] = json!("2001:db8:1111:2222:3333:4444:5555:6666");
-    bell.hear(&[log]).await;
-    let [email] = bell.emails().try_into().unwrap();
+    setup.publish(&[log]).await;
+    let [email] = setup.emails().try_into().unwrap();
     let (subject, sms) = (email.subject.clone().unwrap(), email.text("sms"));
     for (text, length) in [(&subject, 99), (&sms, 140)] {
         assert_eq!(text.len(), length, "{text}");
@@ -335,12 +335,12 @@ async fn the_longest_value_is_cut_and_the_address_never() {
 
 #[tokio::test]
 async fn an_alert_in_an_unknown_format_has_the_steps_that_read_it() {
-    let bell = Bell::start().await;
+    let setup = Setup::start().await;
     let mut log = alert_of("log-1", "alert-1");
     log["canary"]["name"] = json!(["backups"]);
-    bell.hear(&[log]).await;
+    setup.publish(&[log]).await;
     let subject = "Tracebit alert in a format that this lake does not know";
-    let [email] = bell.emails().try_into().unwrap();
+    let [email] = setup.emails().try_into().unwrap();
     assert_eq!((email.subject.as_deref(), email.text("sms").as_str()), (Some(subject), subject));
     let steps = [
         PORTAL,
@@ -351,6 +351,6 @@ async fn an_alert_in_an_unknown_format_has_the_steps_that_read_it() {
     let numbered = format!("\nDo now\n1. {}\n2. {}\n3. {}\n\nMore\n", steps[0], steps[1], steps[2]);
     let problem = "(s3_bucket)\nProblem: canary[.]name: expected string, found array\nWho: role session Admin/";
     assert!(text.contains(problem) && text.contains(&numbered), "{text}");
-    let [chat] = bell.chats().try_into().unwrap();
+    let [chat] = setup.chats().try_into().unwrap();
     assert_eq!((&chat["content"]["title"], &chat["content"]["nextSteps"]), (&json!(subject), &json!(steps)));
 }

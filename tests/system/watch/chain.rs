@@ -15,7 +15,7 @@ use tracebit_lake_harness::{
 };
 
 use crate::{
-    notify::bell::Bell,
+    notify::setup::Setup,
     support::{BUCKET, TestLake, WATCH, alert},
 };
 
@@ -25,7 +25,7 @@ pub(super) const DEADLINE: Duration = Duration::from_secs(20);
 /// Everything from Tracebit's list to the people who are notified.
 pub(super) struct Chain {
     pub(super) api: TracebitApi,
-    pub(super) bell: Bell,
+    pub(super) setup: Setup,
     pub(super) queue: Sqs,
     pub(super) watcher: Function,
     env: Vec<(String, String)>,
@@ -43,9 +43,9 @@ impl Chain {
 
     /// The same on this lake.
     pub(super) async fn on(lake: TestLake, env: &[(&str, &str)]) -> Self {
-        let (api, bell, queue) = (TracebitApi::start().await, Bell::on(lake, &[]).await, Sqs::start().await);
-        bell.sns.set_subscribers(1);
-        let (s3, sns, sqs) = (bell.lake.s3.endpoint(), bell.sns.endpoint(), queue.endpoint());
+        let (api, setup, queue) = (TracebitApi::start().await, Setup::on(lake, &[]).await, Sqs::start().await);
+        setup.sns.set_subscribers(1);
+        let (s3, sns, sqs) = (setup.lake.s3.endpoint(), setup.sns.endpoint(), queue.endpoint());
         let (queue_url, api_url) = (queue.queue_url(), api.endpoint());
         let usual = [
             ("LAKE_BUCKET", BUCKET),
@@ -61,7 +61,7 @@ impl Chain {
         let env: Vec<_> =
             usual.iter().chain(env).map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let watcher = watcher(&env).await;
-        Self { api, bell, queue, watcher, env }
+        Self { api, setup, queue, watcher, env }
     }
 
     /// Kills the watcher and starts another.
@@ -94,19 +94,19 @@ impl Chain {
     /// Hands the notifier what is in its queue.
     pub(super) async fn notify(&self) {
         let messages = self.queue.take_messages();
-        assert_eq!(self.bell.left_of(&messages).await, [""; 0], "{}", self.bell.notifier.output());
+        assert_eq!(self.setup.left_of(&messages).await, [""; 0], "{}", self.setup.notifier.output());
     }
 
     /// Makes an object so old.
     pub(super) fn age(&self, key: &str, age: TimeDelta) {
-        let path = self.bell.lake.s3.folder().join(BUCKET).join(key);
+        let path = self.setup.lake.s3.folder().join(BUCKET).join(key);
         let modified = SystemTime::now() - age.to_std().unwrap();
         File::options().write(true).open(path).unwrap().set_modified(modified).unwrap();
     }
 
     /// Delivers logs of which nobody is notified, and makes their objects so old.
     pub(super) async fn deliver_unheard(&self, logs: &[Value], age: TimeDelta) -> Vec<String> {
-        let keys = self.bell.deliver(logs).await;
+        let keys = self.setup.deliver(logs).await;
         for key in &keys {
             self.age(key, age);
         }

@@ -151,7 +151,7 @@ async fn a_thousand_alerts_that_cover_the_days_are_no_problem() {
     let logs: Vec<_> =
         (0..999).map(|n| delivered_log(&format!("log-{n}"), &format!("alert-{n}"), TimeDelta::days(1))).collect();
     for logs in logs.chunks(400) {
-        chain.bell.hear(logs).await;
+        chain.setup.publish(logs).await;
     }
     assert_eq!(chain.good_round().await, [999, 0, 0, 0]);
 }
@@ -201,7 +201,7 @@ async fn a_lake_that_cannot_be_read_hides_no_other_link() {
     chain.api.add(listed("alert-9", HOURS), vec![api_log("log-1", "alert-9", HOURS)]);
     chain.deliver_unheard(&[alert()], MINUTES).await;
     for fault in [Fault::Status { status: 403, code: "AccessDenied" }, Fault::Hang] {
-        chain.bell.lake.s3.fail_reads(1000, fault);
+        chain.setup.lake.s3.fail_reads(1000, fault);
         let answer = chain.round_within(SHORT).await;
         assert_eq!((&answer["listed"], &answer["alert_subscribers"]), (&json!(1), &json!(1)), "{answer}");
         for name in ["missing", "stored", "unpublished"] {
@@ -209,7 +209,7 @@ async fn a_lake_that_cannot_be_read_hides_no_other_link() {
         }
         let problems = answer["problems"].to_string();
         assert!(problems.contains("published: ") && problems.contains("listed: "), "{answer}");
-        chain.bell.lake.s3.heal_reads();
+        chain.setup.lake.s3.heal_reads();
     }
     assert_eq!(chain.good_round().await, [1, 1, 1, 1]);
 }
@@ -219,19 +219,19 @@ async fn what_was_stored_in_part_is_completed_in_the_next_round() {
     let chain = Chain::start().await;
     let logs = (1..=4).map(|n| api_log(&format!("log-{n}"), "alert-1", HOURS)).collect();
     chain.api.add(listed("alert-1", HOURS), logs);
-    chain.bell.lake.s3.fail_next(3, Fault::Status { status: 403, code: "AccessDenied" });
+    chain.setup.lake.s3.fail_next(3, Fault::Status { status: 403, code: "AccessDenied" });
     let (answer, problems) = problems_of_list(&chain).await;
     assert_eq!((&answer["missing"], &answer["stored"]), (&json!(1), &json!(1)), "{answer}");
     assert!(problems.contains("is not in the lake whole"), "{problems}");
     assert_eq!(chain.good_round().await, [1, 0, 3, 0]);
-    assert_eq!(chain.bell.lake.records(ALERTS).len(), 4);
+    assert_eq!(chain.setup.lake.records(ALERTS).len(), 4);
 }
 
 #[tokio::test]
 async fn topics_and_queues_that_fail_are_named() {
     let chain = Chain::start().await;
     chain.deliver_unheard(&[alert()], MINUTES).await;
-    chain.bell.sns.fail_always(Fault::Status { status: 403, code: "AuthorizationError" });
+    chain.setup.sns.fail_always(Fault::Status { status: 403, code: "AuthorizationError" });
     chain.queue.fail_always(Fault::Status { status: 403, code: "AccessDenied" });
     let answer = chain.round_within(SHORT).await;
     assert_eq!((&answer["alert_subscribers"], &answer["alarm_subscribers"]), (&json!(null), &json!(null)), "{answer}");
@@ -242,7 +242,7 @@ async fn topics_and_queues_that_fail_are_named() {
     {
         assert!(problems.contains(problem), "{problem} in {problems}");
     }
-    chain.bell.sns.heal();
+    chain.setup.sns.heal();
     chain.queue.heal();
     assert_eq!(chain.good_round().await, [0, 0, 0, 1]);
     assert_eq!(chain.queue.messages().len(), 1, "what could not be sent is sent in the next round");

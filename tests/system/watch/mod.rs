@@ -10,7 +10,7 @@ use tracebit_lake_harness::{Fault, runtime_api::Function, sqs, tracebit_api::TOK
 
 use self::chain::{Chain, api_log, delivered_log, listed};
 use crate::{
-    notify::bell::{created, notifier},
+    notify::setup::{created, notifier},
     support::{ALERTS, BUCKET, FAILURES, WATCH, alert, metrics},
 };
 
@@ -20,8 +20,8 @@ const MINUTES: TimeDelta = TimeDelta::minutes(20);
 #[tokio::test]
 async fn a_whole_chain_has_nothing_to_say() {
     let chain = Chain::start().await;
-    chain.bell.hear(&[delivered_log("log-1", "alert-1", HOURS)]).await;
-    chain.bell.keys().iter().for_each(|key| chain.age(key, MINUTES));
+    chain.setup.publish(&[delivered_log("log-1", "alert-1", HOURS)]).await;
+    chain.setup.keys().iter().for_each(|key| chain.age(key, MINUTES));
     chain.api.add(listed("alert-1", HOURS), vec![api_log("log-1", "alert-1", HOURS)]);
     let answer = chain.round().await;
     assert_eq!(
@@ -56,7 +56,7 @@ async fn a_missing_alert_is_fetched_stored_and_published() {
     chain.api.add(listed("alert-1", HOURS), logs);
     assert_eq!(chain.good_round().await, [1, 1, 5, 0]);
 
-    let records = chain.bell.lake.records(ALERTS);
+    let records = chain.setup.lake.records(ALERTS);
     assert_eq!(records.len(), 5);
     for record in &records {
         assert_eq!(record["p_source_label"], "tracebit-api");
@@ -87,7 +87,7 @@ async fn a_planted_credential_of_the_api_is_one_in_the_lake() {
     log["canary"] = json!(null);
     chain.api.add(listed("alert-1", HOURS), vec![log]);
     assert_eq!(chain.good_round().await, [1, 1, 1, 0]);
-    assert_eq!(chain.bell.lake.record(ALERTS)["discriminator"]["subtype"], "canary_credential_used");
+    assert_eq!(chain.setup.lake.record(ALERTS)["discriminator"]["subtype"], "canary_credential_used");
 }
 
 #[tokio::test]
@@ -99,7 +99,7 @@ async fn a_young_alert_is_not_missed_and_an_old_one_is_not_compared() {
         chain.api.add(listed(id, age), vec![api_log(id, id, age)]);
     }
     assert_eq!(chain.good_round().await, [2, 1, 1, 0]);
-    assert_eq!(chain.bell.lake.record(ALERTS)["alert_id"], "missed");
+    assert_eq!(chain.setup.lake.record(ALERTS)["alert_id"], "missed");
 }
 
 #[tokio::test]
@@ -109,7 +109,7 @@ async fn any_record_of_an_alert_means_that_it_is_not_missing() {
     let mut odd = delivered_log("log-2", "alert-2", HOURS);
     odd["canary"]["name"] = json!(["backups"]);
     let late = delivered_log("log-3", "alert-3", TimeDelta::minutes(3));
-    chain.bell.hear(&[delivered_log("log-1b", "alert-1", TimeDelta::minutes(90)), odd, late]).await;
+    chain.setup.publish(&[delivered_log("log-1b", "alert-1", TimeDelta::minutes(90)), odd, late]).await;
     for alert in ["alert-1", "alert-2", "alert-3"] {
         chain.api.add(listed(alert, HOURS), vec![api_log("log", alert, HOURS)]);
     }
@@ -126,14 +126,14 @@ async fn an_object_that_nobody_was_notified_of_is_published_in_the_end() {
     let mut harmless = delivered_log("log-3", "alert-3", HOURS);
     harmless["severity"] = json!("Info");
     chain.deliver_unheard(&[alert(), unreadable, harmless], MINUTES).await;
-    assert_eq!(chain.bell.lake.records(FAILURES).len(), 1);
+    assert_eq!(chain.setup.lake.records(FAILURES).len(), 1);
     assert_eq!(chain.good_round().await, [0, 0, 0, 2]);
     assert_eq!(chain.queue.messages().len(), 2);
     let output = chain.watcher.output();
     assert_eq!(output.matches("nobody was notified of object").count(), 2, "{output}");
 
     chain.notify().await;
-    assert_eq!(chain.bell.emails().len(), 2);
+    assert_eq!(chain.setup.emails().len(), 2);
     assert_eq!(chain.good_round().await, [0, 0, 0, 0]);
     assert!(chain.queue.messages().is_empty());
 }
@@ -154,7 +154,7 @@ async fn a_log_that_comes_long_after_its_event_counts_too() {
     // More old days than one round looks at.
     for days in 20..50 {
         let id = format!("old-{days}");
-        let keys = chain.bell.deliver(&[delivered_log(&id, &id, TimeDelta::days(days))]).await;
+        let keys = chain.setup.deliver(&[delivered_log(&id, &id, TimeDelta::days(days))]).await;
         chain.age(&keys[0], TimeDelta::days(days));
     }
     chain.deliver_unheard(&[delivered_log("late", "alert-1", TimeDelta::days(30))], MINUTES).await;
@@ -178,14 +178,14 @@ async fn a_worse_log_needs_a_message_of_its_own() {
         log["severity"] = json!(severity);
         log
     };
-    chain.bell.hear(&[with_severity("log-1", "Medium")]).await;
+    chain.setup.publish(&[with_severity("log-1", "Medium")]).await;
     let worse = chain.deliver_unheard(&[with_severity("log-2", "High")], MINUTES).await;
     chain.deliver_unheard(&[with_severity("log-3", "Medium")], MINUTES).await;
     assert_eq!(chain.good_round().await, [0, 0, 0, 1]);
     let [message] = chain.queue.messages().try_into().unwrap();
     assert!(message.contains(&worse[0]), "{message}");
     chain.notify().await;
-    assert_eq!(chain.bell.emails().len(), 2);
+    assert_eq!(chain.setup.emails().len(), 2);
 }
 
 #[tokio::test]
@@ -219,7 +219,7 @@ async fn at_most_a_hundred_events_are_sent_in_a_round() {
 #[tokio::test]
 async fn nobody_listens() {
     let chain = Chain::start().await;
-    chain.bell.sns.set_subscribers(0);
+    chain.setup.sns.set_subscribers(0);
     let answer = chain.round().await;
     assert_eq!((&answer["alert_subscribers"], &answer["alarm_subscribers"]), (&json!(0), &json!(0)), "{answer}");
 }
@@ -245,7 +245,7 @@ async fn a_prefix_moves_everything() {
     chain.api.add(listed("alert-1", HOURS), vec![api_log("log-1", "alert-1", HOURS)]);
     chain.deliver_unheard(&[alert()], MINUTES).await;
     assert_eq!(chain.good_round().await, [1, 1, 1, 0], "what is elsewhere does not count");
-    let keys = chain.bell.keys();
+    let keys = chain.setup.keys();
     let [key] = keys.iter().filter(|key| key.starts_with("security/tracebit/")).collect::<Vec<_>>().try_into().unwrap();
     chain.age(key, MINUTES);
     assert_eq!(chain.good_round().await, [1, 0, 0, 1]);
@@ -269,14 +269,14 @@ async fn a_wrong_configuration_is_named_at_init() {
 #[tokio::test]
 async fn a_marker_that_could_not_be_written_is_written_in_the_end() {
     let chain = Chain::start().await;
-    let keys = chain.bell.deliver(&[alert()]).await;
-    chain.bell.lake.s3.fail_next(1, Fault::Status { status: 403, code: "AccessDenied" });
-    assert_eq!(chain.bell.left_of(&[created(BUCKET, &keys[0])]).await, [""; 0]);
-    assert_eq!((chain.bell.emails().len(), chain.bell.markers().len()), (1, 0));
+    let keys = chain.setup.deliver(&[alert()]).await;
+    chain.setup.lake.s3.fail_next(1, Fault::Status { status: 403, code: "AccessDenied" });
+    assert_eq!(chain.setup.left_of(&[created(BUCKET, &keys[0])]).await, [""; 0]);
+    assert_eq!((chain.setup.emails().len(), chain.setup.markers().len()), (1, 0));
     chain.age(&keys[0], MINUTES);
     assert_eq!(chain.good_round().await, [0, 0, 0, 1]);
     chain.notify().await;
-    assert_eq!((chain.bell.emails().len(), chain.bell.markers().len()), (1, 1), "and nobody is notified twice");
+    assert_eq!((chain.setup.emails().len(), chain.setup.markers().len()), (1, 1), "and nobody is notified twice");
     assert_eq!(chain.good_round().await, [0, 0, 0, 0]);
 }
 
@@ -285,17 +285,17 @@ async fn what_a_rule_kept_quiet_is_not_unpublished() {
     let chain = Chain::start().await;
     let expires = (chrono::Utc::now() + TimeDelta::days(9)).format("%Y-%m-%d").to_string();
     let rules = json!({"rules": [{"reason": "Our scanner", "expires": expires, "cidr": "192.0.2.0/24"}]});
-    chain.bell.put("config/quiet.json", rules.to_string().as_bytes());
-    let bell = &chain.bell;
-    let notifier = notifier(&bell.lake.s3, &bell.sns, &bell.bus, &[("QUIET_RULES", "Yes")]).await;
+    chain.setup.put("config/quiet.json", rules.to_string().as_bytes());
+    let setup = &chain.setup;
+    let notifier = notifier(&setup.lake.s3, &setup.sns, &setup.bus, &[("QUIET_RULES", "Yes")]).await;
     let keys = chain.deliver_unheard(&[alert()], MINUTES).await;
     // The first attempt to say so fails, and the watcher asks once.
-    chain.bell.lake.s3.fail_next(1, Fault::Status { status: 403, code: "AccessDenied" });
+    chain.setup.lake.s3.fail_next(1, Fault::Status { status: 403, code: "AccessDenied" });
     notifier.invoke(&sqs::event(&[created(BUCKET, &keys[0])])).await;
     assert_eq!(chain.good_round().await, [0, 0, 0, 1]);
     notifier.invoke(&sqs::event(&chain.queue.take_messages())).await;
     assert_eq!(chain.good_round().await, [0, 0, 0, 0]);
-    assert_eq!((chain.bell.emails().len(), chain.bell.chats().len()), (0, 1));
+    assert_eq!((chain.setup.emails().len(), chain.setup.chats().len()), (0, 1));
 }
 
 /// As docs/parameters.md says how to copy the records of another lake.
@@ -303,9 +303,9 @@ async fn what_a_rule_kept_quiet_is_not_unpublished() {
 async fn records_that_were_copied_as_quiet_are_not_unpublished() {
     let chain = Chain::start().await;
     let keys = chain.deliver_unheard(&[alert()], MINUTES).await;
-    let record = chain.bell.lake.objects().remove(&keys[0]).unwrap();
+    let record = chain.setup.lake.objects().remove(&keys[0]).unwrap();
     let copied = keys[0].replace(".json", "-copied.json");
-    chain.bell.put_quiet(&copied, record).await;
+    chain.setup.put_quiet(&copied, record).await;
     chain.age(&copied, MINUTES);
     assert_eq!(chain.good_round().await, [0, 0, 0, 1]);
     let messages = chain.queue.messages();

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     notify::{
-        bell::created,
+        setup::created,
         storm::{DEADLINE, FAULTS},
     },
     support::{ALERTS, BUCKET, DRAIN_DEADLINE, Drain, lake_with_queue, spill_env, start_function},
@@ -36,7 +36,7 @@ async fn storm(seed: u64) {
     let mut random = Rng::with_seed(seed);
     let (spill, lake) = lake_with_queue().await;
     let mut chain = Chain::on(lake, &[]).await;
-    let mut drain = Drain::of(&chain.bell.lake).await;
+    let mut drain = Drain::of(&chain.setup.lake).await;
     let (mut lost, mut unheard, mut kills) = (0, 0, 0);
     for n in 0..ALERT_COUNT {
         break_something(&chain, &mut random);
@@ -48,13 +48,13 @@ async fn storm(seed: u64) {
             0 => lost += 1,
             // It delivers it twice.
             1 => {
-                chain.bell.lake.deliver_within(DEADLINE, &delivered).await;
-                chain.bell.lake.deliver_within(DEADLINE, &delivered).await;
+                chain.setup.lake.deliver_within(DEADLINE, &delivered).await;
+                chain.setup.lake.deliver_within(DEADLINE, &delivered).await;
             }
-            _ => drop(chain.bell.lake.deliver_within(DEADLINE, &delivered).await),
+            _ => drop(chain.setup.lake.deliver_within(DEADLINE, &delivered).await),
         }
         // Of half of the objects, S3's event never arrives.
-        for key in chain.bell.keys() {
+        for key in chain.setup.keys() {
             if random.bool() {
                 invoke_notifier(&chain, &[created(BUCKET, &key)]).await;
             } else {
@@ -81,7 +81,7 @@ async fn storm(seed: u64) {
         for batch in chain.queue.take_messages().chunks(10) {
             invoke_notifier(&chain, batch).await;
         }
-        for key in chain.bell.keys() {
+        for key in chain.setup.keys() {
             chain.age(&key, MINUTES);
         }
         if answer["missing"] == 0 && answer["unpublished"] == 0 && answer["problems"].as_array().unwrap().is_empty() {
@@ -90,24 +90,24 @@ async fn storm(seed: u64) {
     }
     assert_whole(&chain, seed);
     // People get one e-mail for each alert and day, but for a kill or a lost answer of SNS between message and marker.
-    let (e_mails, doubled) = (chain.bell.emails().len(), kills + chain.bell.sns.faults());
+    let (e_mails, doubled) = (chain.setup.emails().len(), kills + chain.setup.sns.faults());
     assert!(e_mails <= ALERT_COUNT + doubled, "seed {seed}: {e_mails} e-mails, {doubled} could be doubled");
 }
 
 /// Each alert that is listed is in the lake, and people got a message about it.
 fn assert_whole(chain: &Chain, seed: u64) {
     let expected: BTreeSet<_> = (0..ALERT_COUNT).map(|n| format!("alert-{n}")).collect();
-    let records = chain.bell.lake.records(ALERTS);
+    let records = chain.setup.lake.records(ALERTS);
     let stored: BTreeSet<_> = records.iter().map(|record| record["alert_id"].as_str().unwrap().to_owned()).collect();
     assert_eq!(stored, expected, "seed {seed}");
-    let chats: Vec<_> = chain.bell.emails().iter().map(|email| email.text("https")).collect();
+    let chats: Vec<_> = chain.setup.emails().iter().map(|email| email.text("https")).collect();
     let chats = chats.iter().map(|chat| serde_json::from_str::<Value>(chat).unwrap());
     let published: BTreeSet<_> = chats.map(|chat| chat["metadata"]["threadId"].as_str().unwrap().to_owned()).collect();
     assert_eq!(published, expected, "seed {seed}");
 }
 
 async fn invoke_notifier(chain: &Chain, bodies: &[String]) {
-    let invocation = chain.bell.notifier.invoke_within(&sqs::event(bodies), DEADLINE).await;
+    let invocation = chain.setup.notifier.invoke_within(&sqs::event(bodies), DEADLINE).await;
     assert!(matches!(invocation, InvocationResult::Response(_)), "{invocation:?}");
 }
 
@@ -121,13 +121,13 @@ async fn kill_in_a_round(chain: &mut Chain, spill: &Sqs, random: &mut Rng) {
     heal(chain);
     chain.restart().await;
     if random.bool() {
-        chain.bell.restart().await;
+        chain.setup.restart().await;
     }
     if random.bool() {
         let (endpoint, url) = (spill.endpoint(), spill.queue_url());
-        chain.bell.lake.function.kill().await;
-        chain.bell.lake.function = start_function(&chain.bell.lake.s3, &spill_env(&endpoint, &url)).await;
-        chain.bell.lake.function.ready().await.unwrap();
+        chain.setup.lake.function.kill().await;
+        chain.setup.lake.function = start_function(&chain.setup.lake.s3, &spill_env(&endpoint, &url)).await;
+        chain.setup.lake.function.ready().await.unwrap();
     }
 }
 
@@ -139,17 +139,17 @@ async fn kill_drain(drain: &mut Drain, chain: &Chain, waiting: &[String], random
         () = sleep(pause) => (),
     }
     drain.0.kill().await;
-    *drain = Drain::of(&chain.bell.lake).await;
+    *drain = Drain::of(&chain.setup.lake).await;
 }
 
 fn break_something(chain: &Chain, random: &mut Rng) {
     for _ in 0..random.usize(..3) {
         let (times, fault) = (random.usize(1..4), FAULTS[random.usize(..FAULTS.len())]);
         match random.u8(..6) {
-            0 => chain.bell.sns.fail_next(times, fault),
-            1 => chain.bell.bus.fail_next(times, fault),
-            2 => chain.bell.lake.s3.fail_reads(times, fault),
-            3 => chain.bell.lake.s3.fail_next(times, fault),
+            0 => chain.setup.sns.fail_next(times, fault),
+            1 => chain.setup.bus.fail_next(times, fault),
+            2 => chain.setup.lake.s3.fail_reads(times, fault),
+            3 => chain.setup.lake.s3.fail_next(times, fault),
             4 => chain.queue.fail_next(times, fault),
             _ => chain.api.fail_next(times, fault),
         }
@@ -157,10 +157,10 @@ fn break_something(chain: &Chain, random: &mut Rng) {
 }
 
 fn heal(chain: &Chain) {
-    chain.bell.sns.heal();
-    chain.bell.bus.heal();
-    chain.bell.lake.s3.heal();
-    chain.bell.lake.s3.heal_reads();
+    chain.setup.sns.heal();
+    chain.setup.bus.heal();
+    chain.setup.lake.s3.heal();
+    chain.setup.lake.s3.heal_reads();
     chain.queue.heal();
     chain.api.heal();
 }

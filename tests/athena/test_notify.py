@@ -16,7 +16,7 @@ ANY_EVENT = json.dumps({"source": ["tracebit-lake"]})
 
 @pytest.fixture(scope="module")
 def moto(tmp_path_factory):
-    with servers.moto(tmp_path_factory.mktemp("bell")) as moto:
+    with servers.moto(tmp_path_factory.mktemp("notify")) as moto:
         yield moto
 
 
@@ -25,7 +25,7 @@ def client(moto, service):
     return boto3.client(service, **options, aws_access_key_id="x", aws_secret_access_key="y")
 
 
-class Bell:
+class Parts:
     """The two binaries, and the queues behind the topic and the bus."""
 
     def __init__(self, moto, webhook, notifier, people, machines):
@@ -59,7 +59,7 @@ class Bell:
 
 
 @pytest.fixture(scope="module")
-def bell(moto, tmp_path_factory):
+def parts(moto, tmp_path_factory):
     sqs, sns, events = (client(moto, service) for service in ["sqs", "sns", "events"])
     queue = lambda name: sqs.create_queue(QueueName=name)["QueueUrl"]
     arn = lambda url: sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
@@ -72,50 +72,50 @@ def bell(moto, tmp_path_factory):
     with servers.function(folder, moto.url, str(binaries / "tracebit-lake")) as webhook:
         settings = {"ALERT_TOPIC_ARN": topic}
         with servers.function(folder, moto.url, str(binaries / "tracebit-lake-notify"), settings) as notifier:
-            yield Bell(moto, webhook, notifier, people, machines)
+            yield Parts(moto, webhook, notifier, people, machines)
 
 
-def test_an_alert_reaches_people_and_machines(bell):
-    [key] = bell.store(ALERT)
-    assert bell.notify(key) == {"batchItemFailures": []}
-    [message] = bell.received(bell.people)
+def test_an_alert_reaches_people_and_machines(parts):
+    [key] = parts.store(ALERT)
+    assert parts.notify(key) == {"batchItemFailures": []}
+    [message] = parts.received(parts.people)
     notification = json.loads(message["Message"])
     assert notification["source"] == "custom"
     assert notification["metadata"]["threadId"] == ALERT["alert_id"]
     assert ALERT["canary"]["name"] in notification["content"]["title"]
-    [event] = bell.received(bell.machines)
+    [event] = parts.received(parts.machines)
     assert (event["source"], event["detail-type"]) == ("tracebit-lake", "Tracebit.Alert")
-    stored = bell.moto.s3.get_object(Bucket=servers.BUCKET, Key=key)["Body"].read()
+    stored = parts.moto.s3.get_object(Bucket=servers.BUCKET, Key=key)["Body"].read()
     assert event["detail"] == json.loads(stored)
 
 
-def test_later_logs_of_an_alert_go_to_chat_alone(bell):
-    keys = bell.store(*({**ALERT, "id": f"later-{number}"} for number in range(3)))
-    assert bell.notify(*keys) == {"batchItemFailures": []}
-    messages = bell.received(bell.people)
+def test_later_logs_of_an_alert_go_to_chat_alone(parts):
+    keys = parts.store(*({**ALERT, "id": f"later-{number}"} for number in range(3)))
+    assert parts.notify(*keys) == {"batchItemFailures": []}
+    messages = parts.received(parts.people)
     assert [message["MessageAttributes"]["form"]["Value"] for message in messages] == ["chat"] * 3
-    assert len(bell.received(bell.machines)) == 3
+    assert len(parts.received(parts.machines)) == 3
 
 
-def test_a_mild_alert_and_a_health_check_ring_nobody(bell):
+def test_a_mild_alert_and_a_health_check_notify_nobody(parts):
     check = json.loads((servers.ROOT / "events" / "logs" / "health-check.json").read_text())
-    keys = bell.store({**ALERT, "id": "mild", "alert_id": "mild", "severity": "Info"}, check)
-    assert bell.notify(*keys) == {"batchItemFailures": []}
-    assert bell.received(bell.people) == []
-    assert {event["detail-type"] for event in bell.received(bell.machines)} == {"Tracebit.Alert", "Tracebit.HealthCheck"}
+    keys = parts.store({**ALERT, "id": "mild", "alert_id": "mild", "severity": "Info"}, check)
+    assert parts.notify(*keys) == {"batchItemFailures": []}
+    assert parts.received(parts.people) == []
+    assert {event["detail-type"] for event in parts.received(parts.machines)} == {"Tracebit.Alert", "Tracebit.HealthCheck"}
 
 
-def test_an_alert_that_fits_no_schema_rings(bell):
-    keys = bell.store({**ALERT, "id": "odd", "alert_id": "odd", "severity": ["High"]})
-    assert bell.notify(*keys) == {"batchItemFailures": []}
-    [message] = bell.received(bell.people)
+def test_an_alert_that_fits_no_schema_notifies(parts):
+    keys = parts.store({**ALERT, "id": "odd", "alert_id": "odd", "severity": ["High"]})
+    assert parts.notify(*keys) == {"batchItemFailures": []}
+    [message] = parts.received(parts.people)
     assert "severity: expected string, found array" in message["Message"].replace("\\", "")
-    [event] = bell.received(bell.machines)
+    [event] = parts.received(parts.machines)
     assert event["detail-type"] == "ClassificationFailure"
 
 
-def test_an_object_that_is_gone_stays_in_the_queue(bell):
-    [key] = bell.store({**ALERT, "id": "kept", "alert_id": "kept"})
+def test_an_object_that_is_gone_stays_in_the_queue(parts):
+    [key] = parts.store({**ALERT, "id": "kept", "alert_id": "kept"})
     gone = key.replace("T", "X")
-    assert bell.notify(gone, key) == {"batchItemFailures": [{"itemIdentifier": "0"}]}
-    assert len(bell.received(bell.people)) == 1
+    assert parts.notify(gone, key) == {"batchItemFailures": [{"itemIdentifier": "0"}]}
+    assert len(parts.received(parts.people)) == 1

@@ -27,14 +27,14 @@ use crate::support::{BUCKET, NOTIFY, TestLake};
 pub(crate) const DEADLINE: Duration = Duration::from_mins(1);
 
 /// A lake, its notifier, the topic for people and the bus for machines.
-pub(crate) struct Bell {
+pub(crate) struct Setup {
     pub(crate) lake: TestLake,
     pub(crate) sns: Sns,
     pub(crate) bus: EventBridge,
     pub(crate) notifier: Function,
 }
 
-impl Bell {
+impl Setup {
     /// With the usual environment.
     pub(crate) async fn start() -> Self {
         Self::with_env(&[]).await
@@ -82,8 +82,8 @@ impl Bell {
         put.metadata("quiet", "true").send().await.unwrap();
     }
 
-    /// Delivers logs and tells the notifier of their objects, which must succeed.
-    pub(crate) async fn hear(&self, logs: &[Value]) {
+    /// Delivers logs and passes S3's events about their objects to the notifier, which must succeed.
+    pub(crate) async fn publish(&self, logs: &[Value]) {
         let bodies: Vec<_> = self.deliver(logs).await.iter().map(|key| created(BUCKET, key)).collect();
         assert_eq!(self.left_of(&bodies).await, [""; 0], "{}", self.notifier.output());
     }
