@@ -1522,10 +1522,10 @@ def alarms(**parameters):
     }
 
 
-def test_every_alarm_tells_the_topic_and_is_explained():
+def test_every_alarm_notifies_people_and_is_explained():
     declared = alarms(**EVERYTHING, **HTTP_API)
     for name, alarm in declared.items():
-        assert alarm["AlarmActions"] == ["<AlarmTopic>"], name
+        assert "<AlarmTopic>" in alarm["AlarmActions"], name
         assert f"### {name}\n" in OPERATE, name
     assert set(re.findall(r"^### ([a-z-]+)$", OPERATE, re.M)) == declared.keys()
 

@@ -107,18 +107,16 @@ const DESCRIPTION: &str = "      AlarmDescription: !Sub
 
 /// The one alarm for a pager.
 const COMPOSITE: &str = r"
-  # It is on while any alarm is that needs somebody now, so that a pager subscribes to one thing. Its only action is the
-  # topic for pagers: each alarm below it notifies AlarmTopic itself, with its own words, and nobody gets two e-mails about
-  # one fault. A pager gets the end, too, or its incident would stay open.
+  # It is on while any alarm is that needs somebody now: one state to look at, or for a rule of your own. It sends nothing,
+  # because it changes its state once for several faults: anybody can keep it on by a wrong signature every few minutes, and
+  # would keep the next fault from the pager. So each alarm publishes to both topics by itself.
   ActNowAlarm:
     Type: AWS::CloudWatch::CompositeAlarm
     Properties:
       AlarmName: !Sub ${AWS::StackName}-act-now
 <DESCRIPTION>      AlarmRule: !Join
         - ' OR '
-<RULE>      AlarmActions: [!Ref ActNowTopic]
-      OKActions: [!Ref ActNowTopic]
-";
+<RULE>";
 
 impl Alarm {
     fn resource(&self) -> Result<String> {
@@ -155,9 +153,14 @@ impl Alarm {
             (Some(_), Some(_)) => anyhow::bail!("it has `at_least` and `below`"),
         };
         writeln!(text, "      ComparisonOperator: {operator}\n      Threshold: {threshold}")?;
-        writeln!(text, "      TreatMissingData: {}\n      AlarmActions: [!Ref AlarmTopic]", self.missing)?;
-        if self.says_ok {
-            text += "      OKActions: [!Ref AlarmTopic]\n";
+        writeln!(text, "      TreatMissingData: {}", self.missing)?;
+        // A pager gets every end, or its incident would stay open.
+        let pager = (self.urgency == Urgency::ActNow).then_some("!Ref ActNowTopic");
+        for (member, people) in [("AlarmActions", true), ("OKActions", self.says_ok)] {
+            let topics: Vec<_> = people.then_some("!Ref AlarmTopic").into_iter().chain(pager).collect();
+            if !topics.is_empty() {
+                writeln!(text, "      {member}: [{}]", topics.join(", "))?;
+            }
         }
         Ok(text)
     }
