@@ -56,6 +56,7 @@ AT_ONCE = [
     ("alerts-unpublished", ("AlertsUnpublished",), 1, 0),
     ("messages-not-delivered", ("NumberOfNotificationsFailed", "<AlertTopic.TopicName>"), 1, 0),
     ("alarms-not-delivered", ("NumberOfNotificationsFailed", "<AlarmTopic.TopicName>"), 1, 0),
+    ("urgent-alarms-not-delivered", ("NumberOfNotificationsFailed", "<ActNowTopic.TopicName>"), 1, 0),
     ("notify-events-lost", ("InvocationsFailedToBeSentToDlq", "<ObjectCreatedRule>"), 1, 0),
     ("siem-events-lost", ("InvocationsFailedToBeSentToDlq", "<SiemRule>"), 1, 0),
     ("throttles", ("Throttles", "<WebhookFunction>"), 1, 0),
