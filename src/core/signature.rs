@@ -235,9 +235,12 @@ mod tests {
         let prefixed_twice = format!("sha256=sha256={hex}");
         let not_hex = hex.replace(|c: char| c.is_ascii_digit(), "g");
         let [dashes, few_dashes] = ["-".repeat(95), format!("{}-{}", &hex[..32], &hex[32..])];
+        let dash_at_the_end: String =
+            hex.as_bytes().chunks(2).flat_map(|byte| [byte[0] as char, byte[1] as char, '-']).collect();
         for text in [
             &*dashes,
             &few_dashes,
+            &dash_at_the_end,
             "",
             "sha256=",
             "sha256",
