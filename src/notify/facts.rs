@@ -15,9 +15,8 @@ pub(crate) const ALERT: &str = "Tracebit.Alert";
 /// The longest link that is shown.
 const MAX_LINK: usize = 500;
 
-/// How many labels of a credential are shown, and in how many characters: as many as a message shows of one value.
+/// How many labels of a credential are shown.
 const MAX_LABELS: usize = 10;
-const MAX_PLANTED: usize = 200;
 
 /// How much of a payload that fits no schema is kept, in bytes. A message shows less.
 const EXCERPT: usize = 4096;
@@ -240,7 +239,7 @@ impl Credential {
     fn of(credential: &Json<'_>) -> Self {
         let label = |label: &Json<'_>| Some(format!("{}={}", label.text(&["name"])?, label.text(&["value"])?));
         let labels = credential.objects(&["labels"], MAX_LABELS);
-        let planted = text::listed(labels.iter().filter_map(label), MAX_PLANTED);
+        let planted = text::listed(labels.iter().filter_map(label), text::MAX_VALUE);
         Self {
             name: text_of(credential, &["name"]),
             kind: text_of(credential, &["type"]),

@@ -14,7 +14,7 @@ use super::{
     facts::{Alert, Kind, Log, Text},
     headline::headline,
     markers::Before,
-    text,
+    text::{self, MAX_VALUE},
 };
 use crate::core::{redacted::Redacted, severity::Severity};
 
@@ -22,9 +22,7 @@ use crate::core::{redacted::Redacted, severity::Severity};
 const MAX_SUBJECT: usize = 99;
 /// A line of SMS that SNS sends as one message.
 const MAX_SMS: usize = 140;
-/// How much of one value is shown, in characters.
-const MAX_VALUE: usize = 200;
-/// The same of what did not fit, and of a payload.
+/// How much of what did not fit, and of a payload, is shown, in characters.
 const MAX_EXCERPT: usize = 600;
 /// Bounds of a chat notification, in characters after escaping. AWS's guide names no limits of its own; Slack refuses a
 /// block of more than 3,000.

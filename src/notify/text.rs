@@ -7,6 +7,9 @@ use std::{fmt::Write as _, net::IpAddr};
 
 use unicode_properties::{GeneralCategoryGroup, UnicodeGeneralCategory as _};
 
+/// How much of one value a message shows, in characters.
+pub(super) const MAX_VALUE: usize = 200;
+
 /// Schemes that mail clients turn into links without `//`.
 const SCHEMES: [&str; 8] = ["http", "https", "mailto", "tel", "sms", "javascript", "data", "file"];
 
