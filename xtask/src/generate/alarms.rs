@@ -1,13 +1,13 @@
 //! The alarms in `template.yaml` and their table in `docs/operate.md`, of `alarms.yml`, which explains its members; and
 //! the dashboard in `template.yaml`, of `dashboard.json`, in which `${Name}` is a variable of the template.
 
-use std::{collections::BTreeMap, fmt::Write as _, fs, path::Path};
+use std::{collections::BTreeMap, fmt::Write as _, path::Path};
 
 use anyhow::{Context as _, Result};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::File;
+use super::{File, read};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -79,7 +79,7 @@ fn good_news() -> String {
 }
 
 pub(super) fn files(project: &Path) -> Result<Vec<File>> {
-    let text = fs::read_to_string(project.join("alarms.yml")).context("cannot read alarms.yml")?;
+    let text = read(project, "alarms.yml")?;
     let alarms: Vec<Alarm> = serde_saphyr::from_str(&text).context("alarms.yml")?;
     let mut resources = String::new();
     for alarm in &alarms {
@@ -105,7 +105,7 @@ const DESCRIPTION: &str = "      AlarmDescription: !Sub
         - Runbook: !If [NamesRunbook, !Ref RunbookUrl, docs/operate.md]
 ";
 
-/// The one alarm for a pager.
+/// The alarm that is on while any urgent one is.
 const COMPOSITE: &str = r"
   # It is on while any alarm is that needs somebody now: one state to look at, or for a rule of your own. It sends nothing,
   # because it changes its state once for several faults: anybody can keep it on by a wrong signature every few minutes, and
@@ -197,7 +197,7 @@ fn composite(alarms: &[Alarm]) -> String {
 
 /// The dashboard's body. It is a file of its own, so that the template stays short.
 fn dashboard(project: &Path) -> Result<String> {
-    let body = fs::read_to_string(project.join("dashboard.json")).context("cannot read dashboard.json")?;
+    let body = read(project, "dashboard.json")?;
     Ok(format!("      DashboardBody: !Sub\n        - |\n{}", indented(10, &body)))
 }
 

@@ -3,7 +3,7 @@
 //! The groups are those of the template's metadata. What a later change of a parameter does stands in
 //! `docs/parameters.yml`, and no parameter may lack it.
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{collections::BTreeMap, path::Path};
 
 use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, de::DeserializeOwned};
@@ -47,11 +47,10 @@ struct Parameter {
 }
 
 pub(super) fn files(project: &Path) -> Result<Vec<File>> {
-    let template = fs::read_to_string(project.join("template.yaml")).context("cannot read template.yaml")?;
+    let template = read(project, "template.yaml")?;
     let metadata: Metadata = section(&template, "Metadata")?;
     let mut parameters: BTreeMap<String, Parameter> = section(&template, "Parameters")?;
-    let mut changes: BTreeMap<String, String> =
-        serde_saphyr::from_str(&read(project, CHANGES)?).context("docs/parameters.yml")?;
+    let mut changes: BTreeMap<String, String> = serde_saphyr::from_str(&read(project, CHANGES)?).context(CHANGES)?;
     let mut tables = String::new();
     for Group { label, parameters: names } in metadata.interface.parameter_groups {
         tables += &["\n### ", &label.default, HEADER].concat();
