@@ -6,14 +6,12 @@ It listens on 127.0.0.1, on a port that is free, over TLS and without it. Everyt
 import contextlib
 import datetime
 import http.client
-import http.server
 import ipaddress
 import json
 import pathlib
 import queue
 import ssl
 import sys
-import threading
 import urllib.parse
 
 import boto3
@@ -24,7 +22,7 @@ from cryptography.x509.oid import NameOID
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "stack"))
 
-from cloud import HOST, PATIENCE_SECONDS, REGION, Cloud, Endpoint, emulator, free_port, with_references
+from cloud import HOST, PATIENCE_SECONDS, REGION, Cloud, Endpoint, Quiet, emulator, free_port, serving, with_references
 
 # The access key whose holder may do everything, as the root user may.
 ROOT_KEY = "test"
@@ -190,20 +188,13 @@ def pager_duty():
     """PagerDuty's Events API on loopback. Yields its address, and a queue of what it was sent."""
     calls = queue.Queue()
 
-    class Handler(http.server.BaseHTTPRequestHandler):
+    class Handler(Quiet):
         def do_POST(self):
-            calls.put((self.path, json.loads(self.rfile.read(int(self.headers["content-length"])))))
-            self.send_response(202)
-            self.send_header("content-length", "0")
-            self.end_headers()
+            calls.put((self.path, json.loads(self.body())))
+            self.answer(202)
 
-        def log_message(self, *_):
-            pass
-
-    with http.server.ThreadingHTTPServer((HOST, 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://{HOST}:{server.server_port}/v2/enqueue", calls
-        server.shutdown()
+    with serving(Handler) as url:
+        yield f"{url}/v2/enqueue", calls
 
 
 class Caller:

@@ -191,6 +191,34 @@ def emulator(command, folder, port, settings):
         process.wait()
 
 
+# ------------------------------------------------------------------------------------------------- servers on loopback
+
+
+class Quiet(http.server.BaseHTTPRequestHandler):
+    """A handler that writes nothing about the requests to the output."""
+
+    def body(self):
+        return self.rfile.read(int(self.headers["content-length"]))
+
+    def answer(self, status, body=b""):
+        self.send_response(status)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+@contextlib.contextmanager
+def serving(handler):
+    """The address of a server on loopback, which ends with the context."""
+    with http.server.ThreadingHTTPServer((HOST, 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://{HOST}:{server.server_port}"
+        server.shutdown()
+
+
 # ------------------------------------------------------------------------------------------------------ Tracebit's API
 
 
@@ -199,8 +227,8 @@ class TracebitApi:
 
     TOKEN = "token-of-the-stack"
 
-    def __init__(self, port):
-        self.url, self.alerts = f"http://{HOST}:{port}", []
+    def __init__(self, url):
+        self.url, self.alerts = url, []
 
     def add(self):
         """Lists a new alert that began two hours ago. Returns its log as Tracebit would deliver it."""
@@ -233,25 +261,16 @@ class TracebitApi:
 
 @contextlib.contextmanager
 def tracebit_api():
-    class Handler(http.server.BaseHTTPRequestHandler):
+    class Handler(Quiet):
         def do_GET(self):
             found = api.answer(self.path)
             is_known = self.headers["authorization"] == f"Bearer {api.TOKEN}"
             status = 401 if not is_known else 404 if found is None else 200
-            body = json.dumps(found).encode() if status == 200 else b"no"
-            self.send_response(status)
-            self.send_header("content-length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+            self.answer(status, json.dumps(found).encode() if status == 200 else b"no")
 
-        def log_message(self, *_):
-            pass
-
-    with http.server.ThreadingHTTPServer((HOST, 0), Handler) as server:
-        api = TracebitApi(server.server_port)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+    with serving(Handler) as url:
+        api = TracebitApi(url)
         yield api
-        server.shutdown()
 
 
 # ------------------------------------------------------------------------------------------------------------- stacks

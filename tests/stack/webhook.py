@@ -1,12 +1,10 @@
 """docs/examples/webhook-destination.yaml beside a stack, and the webhook that it calls, on loopback."""
 
 import contextlib
-import http.server
 import json
 import queue
-import threading
 
-from cloud import HOST, Stack
+from cloud import Quiet, Stack, serving
 from stack import example, example_source
 
 EXAMPLE = "webhook-destination"
@@ -18,14 +16,11 @@ def webhook(problems=lambda body: []):
     """A webhook that takes what has the key and no problems. Yields its address, and a queue of (status, body)."""
     calls = queue.Queue()
 
-    class Handler(http.server.BaseHTTPRequestHandler):
+    class Handler(Quiet):
         def do_POST(self):
-            text = self.rfile.read(int(self.headers["content-length"])).decode()
-            status, body = self.judged(text)
+            status, body = self.judged(self.body().decode())
             calls.put((status, body))
-            self.send_response(status)
-            self.send_header("content-length", "0")
-            self.end_headers()
+            self.answer(status)
 
         def judged(self, text):
             if self.headers["authorization"] != KEY:
@@ -37,13 +32,8 @@ def webhook(problems=lambda body: []):
             found = problems(body)
             return (422, found) if found else (202, body)
 
-        def log_message(self, *_):
-            pass
-
-    with http.server.ThreadingHTTPServer((HOST, 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://{HOST}:{server.server_port}/v2/alerts", calls
-        server.shutdown()
+    with serving(Handler) as url:
+        yield f"{url}/v2/alerts", calls
 
 
 def deploy(lake, url, **parameters):

@@ -2,7 +2,7 @@
 
 import pytest
 import yaml
-from cloudwatch import Unsettled, in_alarm
+from cloudwatch import Unsettled, in_alarm, key
 from stack import ROOT, source
 from test_template import EVERYTHING, HTTP_API, METRICS, PAGER, SIEM, alarms, of_type
 
@@ -70,8 +70,7 @@ AT_ONCE = [
 
 
 def alarm_of_one_metric(name, alarm):
-    (metric,) = [alarm["MetricName"], *(each["Value"] for each in alarm["Dimensions"] if each["Name"] != "Stack")],
-    return name, tuple(metric), alarm["Threshold"], alarm["Threshold"] - 1
+    return name, key(alarm), alarm["Threshold"], alarm["Threshold"] - 1
 
 
 # An alarm that alarms.yml adds in the plain form is among them without a line above.
