@@ -94,7 +94,7 @@ def test_whoever_deploys_may_do_little_else():
     assert [each for each in sorted(actions) if not fnmatch.filter(every, each)] == []
     everywhere = [each["Sid"] for each in POLICY["Statement"] if each["Resource"] == "*"]
     assert everywhere == ["ServiceRoles", "WhereAwsKnowsNoNames"]
-    # Reading messages, records or logs is no part of deploying.
+    # Whoever deploys need not read messages, records or logs.
     for action in ("sqs:ReceiveMessage", "s3:DeleteObject", "s3:GetObject", "logs:GetLogEvents", "lambda:InvokeFunction"):
         arns = [f"arn:aws:sqs:eu-west-1:1:{STACK}-NotifyQueue-1", f"arn:aws:s3:::{STACK}-lakebucket-1/key"]
         arns += [f"arn:aws:logs:eu-west-1:1:log-group:/aws/lambda/{STACK}", f"arn:aws:lambda:eu-west-1:1:function:{STACK}-x-1"]
