@@ -68,6 +68,11 @@ impl Front {
         self.server.silence();
     }
 
+    /// How many of those connections a client has sent something on.
+    pub fn unheard_connections(&self) -> usize {
+        self.server.unheard()
+    }
+
     /// Starts an outage: closes all connections, and refuses new ones.
     pub async fn stop(&self) {
         self.server.stop().await;

@@ -34,9 +34,15 @@ pub(crate) struct Server {
     _claim: Option<TcpSocket>,
     serve: Box<dyn Fn() -> JoinHandle<()> + Send + Sync>,
     task: Mutex<JoinHandle<()>>,
-    connections: Arc<AtomicUsize>,
-    /// So many connections, the first ones, are silent.
-    silent: Arc<AtomicUsize>,
+    counts: Arc<Counts>,
+}
+
+/// Connections that were opened, that are silent (the first ones), and that got something while they were silent.
+#[derive(Default)]
+struct Counts {
+    opened: AtomicUsize,
+    silent: AtomicUsize,
+    unheard: AtomicUsize,
 }
 
 impl Server {
@@ -50,18 +56,17 @@ impl Server {
         let claim = (addr.port() == 0).then(|| bind(addr, true));
         let addr = claim.as_ref().map_or(addr, |claim| claim.local_addr().expect("a bound address"));
         let is_shared = claim.is_some();
-        let connections = Arc::<AtomicUsize>::default();
-        let silent = Arc::<AtomicUsize>::default();
-        let shared = [&connections, &silent].map(Arc::clone);
+        let counts = Arc::<Counts>::default();
+        let shared = Arc::clone(&counts);
         let serve = Box::new(move || {
             let listener = bind(addr, is_shared).listen(1024).expect("listening");
-            let ([count, silent], handle) = (shared.clone(), handle.clone());
+            let (counts, handle) = (Arc::clone(&shared), handle.clone());
             tokio::spawn(accept(listener, move |stream| {
-                let (number, silent) = (count.fetch_add(1, Ordering::Relaxed), Arc::clone(&silent));
-                serve(stream, move || number < silent.load(Ordering::Relaxed), handle.clone())
+                let number = counts.opened.fetch_add(1, Ordering::Relaxed);
+                serve(stream, Silence { counts: Arc::clone(&counts), number }, handle.clone())
             }))
         });
-        Self { addr, _claim: claim, task: Mutex::new(serve()), serve, connections, silent }
+        Self { addr, _claim: claim, task: Mutex::new(serve()), serve, counts }
     }
 
     pub(crate) fn addr(&self) -> SocketAddr {
@@ -84,12 +89,17 @@ impl Server {
 
     /// How many connections have been opened.
     pub(crate) fn connections(&self) -> usize {
-        self.connections.load(Ordering::Relaxed)
+        self.counts.opened.load(Ordering::Relaxed)
     }
 
-    /// Reads nothing more from the connections that are open, and keeps them open.
+    /// Answers nothing more on the connections that are open, and keeps them open.
     pub(crate) fn silence(&self) {
-        self.silent.store(self.connections(), Ordering::Relaxed);
+        self.counts.silent.store(self.connections(), Ordering::Relaxed);
+    }
+
+    /// How many silent connections a client has sent something on.
+    pub(crate) fn unheard(&self) -> usize {
+        self.counts.unheard.load(Ordering::Relaxed)
     }
 
     /// Serves on the same port again.
@@ -108,13 +118,29 @@ impl Drop for Server {
     }
 }
 
-async fn serve<H, F>(stream: TcpStream, is_silent: impl Fn() -> bool + Send + Unpin + 'static, handle: H)
+/// Whether a connection is silent.
+pub(crate) struct Silence {
+    counts: Arc<Counts>,
+    number: usize,
+}
+
+impl Silence {
+    pub(crate) fn is_on(&self) -> bool {
+        self.number < self.counts.silent.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn count_unheard(&self) {
+        self.counts.unheard.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+async fn serve<H, F>(stream: TcpStream, silence: Silence, handle: H)
 where
     H: Fn(Request<Incoming>) -> F + Clone + Send + 'static,
     F: Future<Output = Option<Reply>> + Send + 'static,
 {
     let fault = ConnectionFault::default();
-    let socket = Socket::new(stream, fault.clone(), is_silent);
+    let socket = Socket::new(stream, fault.clone(), silence);
     let service = service_fn(move |request| {
         let (answer, fault) = (handle(request), fault.clone());
         async move { fault.take(answer.await) }

@@ -14,7 +14,7 @@ use tokio::{
     time::{Sleep, sleep},
 };
 
-use crate::server::Reply;
+use crate::server::{Reply, Silence};
 
 /// What happens to a response on the wire.
 #[derive(Debug, Clone, Copy, Default)]
@@ -62,21 +62,21 @@ impl ConnectionFault {
     }
 }
 
-/// A TCP connection that applies its [`ConnectionFault`], and reads nothing while it is silent.
-pub(crate) struct Socket<S> {
+/// A TCP connection that applies its [`ConnectionFault`], and hands on nothing while it is silent.
+pub(crate) struct Socket {
     stream: TcpStream,
     fault: ConnectionFault,
-    is_silent: S,
+    silence: Silence,
     pause: Option<Pin<Box<Sleep>>>,
 }
 
-impl<S> Socket<S> {
-    pub(crate) fn new(stream: TcpStream, fault: ConnectionFault, is_silent: S) -> Self {
-        Self { stream, fault, is_silent, pause: None }
+impl Socket {
+    pub(crate) fn new(stream: TcpStream, fault: ConnectionFault, silence: Silence) -> Self {
+        Self { stream, fault, silence, pause: None }
     }
 }
 
-impl<S> Drop for Socket<S> {
+impl Drop for Socket {
     fn drop(&mut self) {
         if matches!(self.fault.get(), ResponseFault::Reset) {
             self.stream.set_zero_linger().ok();
@@ -84,16 +84,24 @@ impl<S> Drop for Socket<S> {
     }
 }
 
-impl<S: Fn() -> bool + Unpin> AsyncRead for Socket<S> {
+impl AsyncRead for Socket {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if (self.is_silent)() {
-            return Poll::Pending;
+        let socket = self.get_mut();
+        let stream = Pin::new(&mut socket.stream);
+        if !socket.silence.is_on() {
+            return stream.poll_read(cx, buf);
         }
-        Pin::new(&mut self.get_mut().stream).poll_read(cx, buf)
+        let mut unheard = [0; 1024];
+        let mut unheard = ReadBuf::new(&mut unheard);
+        // Nothing wakes the reader after this, so a connection counts once.
+        if stream.poll_read(cx, &mut unheard).is_ready() && !unheard.filled().is_empty() {
+            socket.silence.count_unheard();
+        }
+        Poll::Pending
     }
 }
 
-impl<S: Unpin> AsyncWrite for Socket<S> {
+impl AsyncWrite for Socket {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let socket = self.get_mut();
         let stream = Pin::new(&mut socket.stream);
