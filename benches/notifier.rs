@@ -22,7 +22,7 @@ use tracebit_lake_harness::{
     eventbridge::EventBridge,
     function_url,
     runtime_api::{Function, InvocationResult},
-    s3::S3,
+    s3::{self, S3},
     sns::{Sns, TOPIC_ARN},
     sqs,
 };
@@ -95,11 +95,7 @@ impl Stage {
         let path = self.s3.folder().join(BUCKET).join(&object.key);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, object.body()).unwrap();
-        json!({
-            "source": "aws.s3", "detail-type": "Object Created",
-            "detail": {"bucket": {"name": BUCKET}, "object": {"key": object.key, "size": object.body().len()}},
-        })
-        .to_string()
+        s3::created(BUCKET, &object.key, object.body().len())
     }
 
     /// Passes the messages to the notifier, one in each batch. So many of each batch must stay in the queue.

@@ -23,6 +23,7 @@ use tracebit_lake::{
     },
     notify::{Places, Preview},
 };
+use tracebit_lake_harness::s3::created;
 
 use crate::payload::{Delivery, alerts};
 
@@ -106,11 +107,7 @@ fn notify(bencher: Bencher<'_, '_>, records: usize) {
     let prefix = Prefix::default();
     let object = batch.objects(&prefix).next().unwrap();
     let body = object.body().repeat(records);
-    let message = serde_json::json!({
-        "source": "aws.s3", "detail-type": "Object Created",
-        "detail": {"bucket": {"name": "lake"}, "object": {"key": object.key, "size": body.len()}},
-    });
-    let message = message.to_string();
+    let message = created("lake", &object.key, body.len());
     let preview = || {
         Preview::of(black_box(&message), black_box(&body), "lake", Some("us-east-1"), Places::default(), &SCHEMAS)
             .unwrap()

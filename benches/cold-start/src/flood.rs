@@ -18,7 +18,7 @@ use sha2::{Digest as _, Sha256};
 use tracebit_lake_harness::{
     Fault,
     runtime_api::{Function, InvocationResult},
-    sqs,
+    s3, sqs,
 };
 
 use crate::{
@@ -102,13 +102,7 @@ async fn store(cloud: &Cloud, webhook: &Path, logs: usize) -> Result<VecDeque<St
         let path = cloud.s3.folder().join(BUCKET).join(&key);
         fs::create_dir_all(path.parent().context("a folder")?)?;
         fs::write(path, &record)?;
-        messages.push_back(
-            json!({
-                "source": "aws.s3", "detail-type": "Object Created",
-                "detail": {"bucket": {"name": BUCKET}, "object": {"key": key, "size": record.len()}},
-            })
-            .to_string(),
-        );
+        messages.push_back(s3::created(BUCKET, &key, record.len()));
     }
     Ok(messages)
 }

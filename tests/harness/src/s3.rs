@@ -17,7 +17,7 @@ use http::{
     header::{DATE, ETAG, LOCATION},
 };
 use hyper::body::Incoming;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use tracebit_lake_local::s3::{AccessKey, Store, error, metadata_file, object};
 
@@ -31,6 +31,32 @@ use crate::{
 pub const ACCESS_KEY: &str = "AKIAIOSFODNN7EXAMPLE";
 /// Its secret; a request signed with another one is rejected.
 pub const SECRET_KEY: &str = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
+
+/// The event that EventBridge passes on when S3 has created an object of so many bytes.
+pub fn created(bucket: &str, key: &str, size: usize) -> String {
+    json!({
+        "version": "0",
+        "id": "17793124-05d4-b198-2fde-7ededc63b103",
+        "detail-type": "Object Created",
+        "source": "aws.s3",
+        "account": "123456789012",
+        "time": "2026-11-24T10:00:00Z",
+        "region": "us-east-1",
+        "resources": [format!("arn:aws:s3:::{bucket}")],
+        "detail": {
+            "version": "0",
+            "bucket": {"name": bucket},
+            "object": {
+                "key": key, "size": size, "etag": "b1946ac92492d2347c6235b4d2611184", "sequencer": "00617F08299329D189",
+            },
+            "request-id": "N4N7GDK58NMKJ12R",
+            "requester": "123456789012",
+            "source-ip-address": "203.0.113.7",
+            "reason": "PutObject",
+        },
+    })
+    .to_string()
+}
 
 /// A `PutObject` request that arrived.
 #[derive(Debug, Clone)]

@@ -4,6 +4,7 @@
 use std::fmt::Write as _;
 
 use serde_json::{Value, json};
+use tracebit_lake_harness::s3;
 
 use super::{
     alert_of,
@@ -54,7 +55,7 @@ async fn a_poison_record_costs_no_other_message_its_publication() {
         let folder = format!("{ALERTS}/day=2026-11-24/hour=10");
         let key = format!("{folder}/20261124T100000Z-{name}.json");
         setup.put(&key, format!("{record}\n").as_bytes());
-        let mut bodies = vec![created_of(&key, record.len())];
+        let mut bodies = vec![s3::created(BUCKET, &key, record.len())];
         assert_others_are_published(&setup, &mut bodies, name).await;
         assert_eq!(setup.emails().len(), 10, "{name}: the poison record notifies too");
         assert_eq!(setup.events().len(), 10, "{name}");
@@ -71,7 +72,7 @@ async fn an_object_too_large_to_be_read_is_named_by_its_digest() {
         let key = format!("{table}/day=2026-11-24/hour=10/20261124T100000Z-large.json");
         setup.put(&key, format!("{record}\n").as_bytes());
         // The event does not name the size, as an event that somebody forged may not.
-        let mut bodies = vec![created_of(&key, 5)];
+        let mut bodies = vec![created(BUCKET, &key)];
         assert_others_are_published(&setup, &mut bodies, table).await;
         assert_eq!(setup.emails().len(), 10, "{table}");
         let events = setup.events();
@@ -79,11 +80,6 @@ async fn an_object_too_large_to_be_read_is_named_by_its_digest() {
         assert_eq!(event.detail_type, detail_type);
         assert_eq!((&event.detail["key"], &event.detail["size"]), (&json!(key), &json!(record.len() + 1)));
     }
-}
-
-/// The event about an object of this size.
-fn created_of(key: &str, size: usize) -> String {
-    created(BUCKET, key).replace("\"size\":5", &format!("\"size\":{size}"))
 }
 
 /// Adds nine alerts behind the first message; passes the batch to the notifier, which must publish all of them.

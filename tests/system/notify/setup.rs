@@ -15,7 +15,7 @@ use tracebit_lake::aws;
 use tracebit_lake_harness::{
     eventbridge::{Event, EventBridge},
     runtime_api::{Function, InvocationResult},
-    s3::{ACCESS_KEY, S3, SECRET_KEY},
+    s3::{self, ACCESS_KEY, S3, SECRET_KEY},
     sns::{Published, Sns, TOPIC_ARN},
     sqs,
 };
@@ -153,26 +153,7 @@ pub(crate) async fn notifier(s3: &S3, sns: &Sns, bus: &EventBridge, env: &[(&str
     notifier
 }
 
-/// The event that EventBridge passes on when S3 has created an object.
+/// S3's event about an object whose size does not matter.
 pub(crate) fn created(bucket: &str, key: &str) -> String {
-    json!({
-        "version": "0",
-        "id": "17793124-05d4-b198-2fde-7ededc63b103",
-        "detail-type": "Object Created",
-        "source": "aws.s3",
-        "account": "123456789012",
-        "time": "2026-11-24T10:00:00Z",
-        "region": "us-east-1",
-        "resources": [format!("arn:aws:s3:::{bucket}")],
-        "detail": {
-            "version": "0",
-            "bucket": {"name": bucket},
-            "object": {"key": key, "size": 5, "etag": "b1946ac92492d2347c6235b4d2611184", "sequencer": "00617F08299329D189"},
-            "request-id": "N4N7GDK58NMKJ12R",
-            "requester": "123456789012",
-            "source-ip-address": "203.0.113.7",
-            "reason": "PutObject",
-        },
-    })
-    .to_string()
+    s3::created(bucket, key, 5)
 }

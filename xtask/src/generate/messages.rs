@@ -3,7 +3,7 @@
 use std::{fs, path::Path};
 
 use anyhow::{Context as _, Result};
-use serde_json::{Value, json};
+use serde_json::Value;
 use tracebit_lake::{
     core::{
         lake::{Batch, Prefix, ReceiveContext, Source},
@@ -13,6 +13,7 @@ use tracebit_lake::{
     },
     notify::{Places, Preview},
 };
+use tracebit_lake_harness::s3;
 
 use super::File;
 
@@ -24,6 +25,7 @@ const SAMPLES: [(&str, &str); 3] = [
 ];
 
 /// Where the page's lake is.
+const BUCKET: &str = "lake";
 const REGION: &str = "eu-west-1";
 
 const BLOCK: &str = "
@@ -64,17 +66,14 @@ fn block(name: &str, log: &[u8], received: &str) -> Option<String> {
     let batch = Batch::build(elements(log, probe), &schemas, context);
     let prefix = Prefix::default();
     let object = batch.objects(&prefix).next()?;
-    let created = json!({
-        "source": "aws.s3", "detail-type": "Object Created",
-        "detail": {"bucket": {"name": "lake"}, "object": {"key": object.key}},
-    });
+    let created = s3::created(BUCKET, &object.key, object.body().len());
     let places = Places {
         database: Some("tracebit_lake".to_owned()),
         workgroup: Some("tracebit-lake".to_owned()),
         runbook: None,
         stack: Some("tracebit-lake".to_owned()),
     };
-    let preview = Preview::of(&created.to_string(), &object.body(), "lake", Some(REGION), places, &schemas)?;
+    let preview = Preview::of(&created, &object.body(), BUCKET, Some(REGION), places, &schemas)?;
     let first = preview.messages.first()?;
     let texts: Value = serde_json::from_str(&first.texts).ok()?;
     let text = |protocol: &str| texts.get(protocol).and_then(Value::as_str);
