@@ -8,7 +8,6 @@ import collections
 import contextlib
 import hashlib
 import hmac
-import http.server
 import json
 import os
 import pathlib
@@ -17,7 +16,6 @@ import re
 import socket
 import subprocess
 import sys
-import threading
 import time
 import uuid
 
@@ -27,8 +25,9 @@ import trino
 # The translated template.
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "template"))
 
+from loopback import HOST, Quiet, runtime_api, serving
+
 ROOT = pathlib.Path(__file__).parents[2]
-HOST = "127.0.0.1"
 BUCKET = "my-lake"
 PREFIX = "security/tracebit/"
 SECRET = "a secret of this check alone"
@@ -217,22 +216,14 @@ def athena(folder, aws_url, home, java_home):
 def tracebit(alert, logs):
     """The URL of an API that lists one alert with these logs, all on one page."""
 
-    class Api(http.server.BaseHTTPRequestHandler):
+    class Api(Quiet):
         def do_GET(self):
             is_list = self.path.startswith("/api/v1/alerts?")
             body = json.dumps({"alerts": [alert]} if is_list else {"logs": logs, "next_page": None}).encode()
-            self.send_response(200 if self.headers["Authorization"] == "Bearer the-token" else 401)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+            self.answer(200 if self.headers["Authorization"] == "Bearer the-token" else 401, body)
 
-        def log_message(self, *_):
-            """Keeps each request out of the output."""
-
-    server = http.server.ThreadingHTTPServer((HOST, 0), Api)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://{HOST}:{server.server_port}"
-    server.shutdown()
+    with serving(Api) as url:
+        yield url
 
 
 # ------------------------------------------------------------------------------------------------------------- Lambda
@@ -244,58 +235,22 @@ class Lambda:
     def __init__(self):
         self.invocations = queue.Queue()
         self.answers = queue.Queue()
-        service = self
 
-        class RuntimeApi(http.server.BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
+    def next_invocation(self):
+        return self.invocations.get(), {
+            "Aws-Request-Id": str(uuid.uuid4()),
+            "Deadline-Ms": int((time.time() + DELIVERY_SECONDS) * 1000),
+            "Invoked-Function-Arn": "arn:aws:lambda:eu-west-1:111122223333:function:lake",
+        }
 
-            def do_GET(self):
-                event = service.invocations.get()
-                deadline = int((time.time() + DELIVERY_SECONDS) * 1000)
-                headers = {
-                    "Lambda-Runtime-Aws-Request-Id": str(uuid.uuid4()),
-                    "Lambda-Runtime-Deadline-Ms": str(deadline),
-                    "Lambda-Runtime-Invoked-Function-Arn": "arn:aws:lambda:eu-west-1:111122223333:function:lake",
-                    "Content-Type": "application/json",
-                }
-                self.answer(200, headers, event)
-
-            def do_POST(self):
-                self.close_connection = False
-                service.answers.put((self.path.rsplit("/", 1)[1], self.body()))
-                self.answer(202, {}, b"")
-
-            def body(self):
-                if self.headers.get("Transfer-Encoding") != "chunked":
-                    return self.rfile.read(int(self.headers["Content-Length"]))
-                chunks = b""
-                while size := int(self.rfile.readline(), 16):
-                    chunks += self.rfile.read(size)
-                    self.rfile.readline()
-                self.rfile.readline()
-                return chunks
-
-            def answer(self, status, headers, body):
-                self.send_response(status)
-                for name, value in (headers | {"Content-Length": str(len(body))}).items():
-                    self.send_header(name, value)
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *_):
-                """Keeps each request out of the output."""
-
-        self.server = http.server.ThreadingHTTPServer((HOST, 0), RuntimeApi)
-        self.server.daemon_threads = True
-        # The function ends while it waits for an invocation, which is an error to this server alone.
-        self.server.handle_error = lambda *_: None
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+    def take_answer(self, succeeded, body):
+        self.answers.put((succeeded, body))
 
     def invoke(self, event):
         """What the function answers to an event."""
         self.invocations.put(json.dumps(event).encode())
-        kind, answer = self.answers.get(timeout=DELIVERY_SECONDS)
-        assert kind == "response", f"the invocation failed: {answer}"
+        succeeded, answer = self.answers.get(timeout=DELIVERY_SECONDS)
+        assert succeeded, f"the invocation failed: {answer}"
         return json.loads(answer)
 
     def deliver(self, body):
@@ -316,7 +271,6 @@ def function(folder, aws_url, binary, settings=None):
         **CREDENTIALS,
         "AWS_EC2_METADATA_DISABLED": "true",
         "AWS_ENDPOINT_URL": aws_url,
-        "AWS_LAMBDA_RUNTIME_API": f"{HOST}:{service.server.server_port}",
         "AWS_LAMBDA_FUNCTION_NAME": "lake",
         "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "128",
         "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
@@ -326,6 +280,8 @@ def function(folder, aws_url, binary, settings=None):
         "TRACEBIT_SECRET": SECRET,
         **(settings or {}),
     }
-    with running([binary], folder / f"{pathlib.Path(binary).name}.log", environment):
-        yield service
-    service.server.shutdown()
+    log = folder / f"{pathlib.Path(binary).name}.log"
+    with serving(runtime_api(service.next_invocation, service.take_answer)) as url:
+        address = {"AWS_LAMBDA_RUNTIME_API": url.removeprefix("http://")}
+        with running([binary], log, environment | address):
+            yield service

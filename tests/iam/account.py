@@ -22,7 +22,8 @@ from cryptography.x509.oid import NameOID
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "stack"))
 
-from cloud import HOST, PATIENCE_SECONDS, REGION, Cloud, Endpoint, Quiet, emulator, free_port, serving, with_references
+from cloud import PATIENCE_SECONDS, REGION, Cloud, Endpoint, emulator, free_port, with_references
+from loopback import HOST, Quiet, serving
 
 # The access key whose holder may do everything, as the root user may.
 ROOT_KEY = "test"

@@ -14,13 +14,14 @@ only what it cannot know otherwise:
   it has.
 """
 
-import http.server
+import contextlib
 import json
 import os
+import pathlib
 import queue
 import subprocess
+import sys
 import tempfile
-import threading
 import time
 
 from localemu import config, constants
@@ -32,8 +33,10 @@ from localemu.services.lambda_.invocation.lambda_models import InvocationResult
 from localemu.services.lambda_.invocation.runtime_executor import RuntimeExecutor
 from localemu.services.s3 import provider
 
-HOST = "127.0.0.1"
-RUNTIME_API = "/2018-06-01/runtime"
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "template"))
+
+from loopback import HOST, runtime_api, serving
+
 SERVICE = "AWSService"
 
 
@@ -42,11 +45,11 @@ class Processes(RuntimeExecutor):
 
     def start(self, env_vars):
         self.invocations, self.results = queue.Queue(), queue.Queue()
-        self.api = http.server.ThreadingHTTPServer((HOST, 0), runtime_api(self))
-        threading.Thread(target=self.api.serve_forever, daemon=True).start()
+        self.end = contextlib.ExitStack()
+        url = self.end.enter_context(serving(runtime_api(self.next_invocation, self.take_answer)))
         environment = {name: str(value) for name, value in env_vars.items()}
         environment |= {
-            "AWS_LAMBDA_RUNTIME_API": f"{HOST}:{self.api.server_port}",
+            "AWS_LAMBDA_RUNTIME_API": url.removeprefix("http://"),
             "AWS_ENDPOINT_URL": os.environ["FUNCTIONS_ENDPOINT_URL"],
             "SSL_CERT_FILE": os.environ["CUSTOM_SSL_CERT_PATH"],
         }
@@ -56,19 +59,27 @@ class Processes(RuntimeExecutor):
     def stop(self):
         self.process.kill()
         self.process.wait()
-        self.api.shutdown()
-        self.api.server_close()
+        self.end.close()
 
     def invoke(self, payload, function_timeout=None):
         self.invocations.put(payload)
         try:
-            is_error, body = self.results.get(timeout=function_timeout)
+            succeeded, body = self.results.get(timeout=function_timeout)
         except queue.Empty:
-            is_error, body = True, json.dumps({"errorMessage": "the function timed out"}).encode()
-        return InvocationResult(payload["invoke-id"], body, is_error=is_error, logs="")
+            succeeded, body = False, json.dumps({"errorMessage": "the function timed out"}).encode()
+        return InvocationResult(payload["invoke-id"], body, is_error=not succeeded, logs="")
 
-    def deadline_ms(self):
-        return int((time.time() + self.function_version.config.timeout) * 1000)
+    def next_invocation(self):
+        invocation = self.invocations.get()
+        return invocation["payload"].encode(), {
+            "Aws-Request-Id": invocation["invoke-id"],
+            "Invoked-Function-Arn": invocation["invoked-function-arn"],
+            "Trace-Id": invocation["trace-id"],
+            "Deadline-Ms": int((time.time() + self.function_version.config.timeout) * 1000),
+        }
+
+    def take_answer(self, succeeded, body):
+        self.results.put((succeeded, body))
 
     def get_address(self):
         return HOST
@@ -89,53 +100,6 @@ class Processes(RuntimeExecutor):
     @classmethod
     def cleanup_version(cls, function_version):
         pass
-
-
-def runtime_api(instance):
-    """The Lambda Runtime API of one instance."""
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_GET(self):
-            assert self.path == f"{RUNTIME_API}/invocation/next", self.path
-            invocation = instance.invocations.get()
-            self.answer(
-                200,
-                invocation["payload"].encode(),
-                {
-                    "Lambda-Runtime-Aws-Request-Id": invocation["invoke-id"],
-                    "Lambda-Runtime-Invoked-Function-Arn": invocation["invoked-function-arn"],
-                    "Lambda-Runtime-Trace-Id": invocation["trace-id"],
-                    "Lambda-Runtime-Deadline-Ms": instance.deadline_ms(),
-                },
-            )
-
-        def do_POST(self):
-            instance.results.put((not self.path.endswith("/response"), self.body()))
-            self.answer(202, b"{}", {})
-
-        def body(self):
-            if self.headers["transfer-encoding"] != "chunked":
-                return self.rfile.read(int(self.headers["content-length"]))
-            chunks = []
-            while size := int(self.rfile.readline(), 16):
-                chunks.append(self.rfile.read(size))
-                self.rfile.readline()
-            self.rfile.readline()
-            return b"".join(chunks)
-
-        def answer(self, status, body, headers):
-            self.send_response(status)
-            for name, value in {**headers, "Content-Length": len(body)}.items():
-                self.send_header(name, str(value))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_):
-            pass
-
-    return Handler
 
 
 # ------------------------------------------------------------------------------------- condition keys, ARNs and callers

@@ -12,7 +12,6 @@ import hashlib
 import hmac
 import datetime
 import http.client
-import http.server
 import io
 import json
 import os
@@ -23,7 +22,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 import urllib.parse
 import uuid
@@ -33,9 +31,9 @@ import boto3
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "template"))
 
+from loopback import HOST
 from stack import ROOT, source
 
-HOST = "127.0.0.1"
 REGION = "eu-west-1"
 CREDENTIALS = {"aws_access_key_id": "x", "aws_secret_access_key": "y"}
 PACKAGES = "packages"
@@ -189,34 +187,6 @@ def emulator(command, folder, port, settings):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-
-
-# ------------------------------------------------------------------------------------------------- servers on loopback
-
-
-class Quiet(http.server.BaseHTTPRequestHandler):
-    """A handler that writes nothing about the requests to the output."""
-
-    def body(self):
-        return self.rfile.read(int(self.headers["content-length"]))
-
-    def answer(self, status, body=b""):
-        self.send_response(status)
-        self.send_header("content-length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_):
-        pass
-
-
-@contextlib.contextmanager
-def serving(handler):
-    """The address of a server on loopback, which ends with the context."""
-    with http.server.ThreadingHTTPServer((HOST, 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://{HOST}:{server.server_port}"
-        server.shutdown()
 
 
 # ------------------------------------------------------------------------------------------------------ Tracebit's API

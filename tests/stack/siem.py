@@ -5,7 +5,8 @@ import json
 import os
 import subprocess
 
-from cloud import CREDENTIALS, HOST, NO_METADATA, REGION, free_port
+from cloud import CREDENTIALS, NO_METADATA, REGION, free_port
+from loopback import HOST
 
 # What `.ci/stack` built.
 BENTO = os.environ.get("BENTO", "target/tools/bento")

@@ -4,7 +4,8 @@ import contextlib
 import json
 import queue
 
-from cloud import Quiet, Stack, serving
+from cloud import Stack
+from loopback import Quiet, serving
 from stack import example, example_source
 
 EXAMPLE = "webhook-destination"

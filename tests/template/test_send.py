@@ -3,15 +3,14 @@ function's URL. And the output RotateCommand, run by a shell."""
 
 import hashlib
 import hmac
-import http.server
 import json
 import os
 import re
 import subprocess
-import threading
 
 import pytest
 import yaml
+from loopback import Quiet, serving
 from stack import ROOT, stack
 
 SECRET = "tracebit-lake-development-secret"
@@ -27,29 +26,21 @@ esac
 """
 
 
-class Function(http.server.BaseHTTPRequestHandler):
-    """Takes deliveries as the function does, and keeps them."""
-
-    def do_POST(self):
-        body = self.rfile.read(int(self.headers["content-length"]))
-        good = hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()
-        verified = hmac.compare_digest(good, self.headers["x-tracebit-signature-256"])
-        self.server.deliveries.append((verified, body))
-        self.send_response(200 if verified else 401)
-        self.end_headers()
-
-    def log_message(self, *_):
-        pass
-
-
 @pytest.fixture
 def function():
-    server = http.server.HTTPServer(("127.0.0.1", 0), Function)
-    server.deliveries = []
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield server
-    server.shutdown()
-    server.server_close()
+    """The URL of a server that takes deliveries as the function does, and what it got."""
+    deliveries = []
+
+    class Function(Quiet):
+        def do_POST(self):
+            body = self.body()
+            good = hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()
+            verified = hmac.compare_digest(good, self.headers["x-tracebit-signature-256"])
+            deliveries.append((verified, body))
+            self.answer(200 if verified else 401)
+
+    with serving(Function) as url:
+        yield url, deliveries
 
 
 def shell(command, folder, **variables):
@@ -69,13 +60,14 @@ def shell(command, folder, **variables):
     ],
 )
 def test_the_command_delivers_a_new_signed_alert(endpoint, made, function, tmp_path):
+    url, deliveries = function
     page = (ROOT / "docs/install.md").read_text()
     command = re.search(r"^## Send a test alert\n.*?```sh\n(.*?)```", page, re.M | re.S)[1]
     output = stack(FrontDoor=endpoint)["Outputs"]["TestCommand"]["Value"].replace("<SharedSecret>", "SECRET")
-    output = output.replace(made, f"http://127.0.0.1:{function.server_port}/")
+    output = output.replace(made, f"{url}/")
     run = shell(command, tmp_path, OUTPUT=output)
     assert run.returncode == 0 and "200 OK" in run.stdout, run.stderr
-    ((verified, body),) = function.deliveries
+    ((verified, body),) = deliveries
     assert verified
     alert = json.loads(body)
     assert alert["severity"] == "High" and alert["id"] == alert["event"]["id"] == alert["alert_id"]
