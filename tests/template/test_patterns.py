@@ -71,20 +71,6 @@ PATTERNS = {
             ),
         ],
     ),
-    "From your own network": (
-        [event(log("alert-aws") | {"p_any_ip_addresses": ["198.51.100.7", "203.0.113.57"]})],
-        [
-            event(log("alert-aws") | {"p_any_ip_addresses": ["198.51.100.7"]}),
-            event(log("alert-aws")),
-        ],
-    ),
-    "Every new object": (
-        [created("tracebit_alert/day=2026-11-20/hour=02/x.json", "LAKE_BUCKET")],
-        [
-            created("tracebit_healthcheck/day=2026-11-20/hour=02/x.json", "LAKE_BUCKET"),
-            created("tracebit_alert/day=2026-11-20/hour=02/x.json", "another-bucket"),
-        ],
-    ),
 }
 
 
