@@ -1,7 +1,6 @@
 //! The time policy: who may use how much of an invocation, and the timeouts and retries of each call.
 //!
-//! A fault ends one attempt. An outage leaves time for the response. `docs/reliability.md` shows these numbers as a
-//! table.
+//! A fault ends one attempt. An outage leaves time for the response. `docs/reliability.md` shows the shares as a table.
 
 use std::time::{Duration, SystemTime};
 
