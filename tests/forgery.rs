@@ -1,7 +1,7 @@
 //! Forgeries: ten thousand deliveries that Tracebit never signed. None may be accepted.
 //!
 //! Each forgery takes a genuine body and signature and changes one of the two. The seed is fixed, so that a failure can
-//! be repeated. SECURITY.md quotes the output of `cargo test --test forgery -- --nocapture`.
+//! be repeated. docs/evidence.md quotes the output of `cargo test --test forgery -- --nocapture`.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test should fail loudly")]
 
 use std::cell::Cell;
