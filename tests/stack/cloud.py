@@ -31,7 +31,7 @@ import boto3
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "template"))
 
-from loopback import HOST
+from loopback import HOST, Quiet, serving
 from stack import ROOT, source
 
 REGION = "eu-west-1"
