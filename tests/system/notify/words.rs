@@ -1,4 +1,4 @@
-//! What a message says of each kind of alert and of principal: the table of `docs/contract.md`, "Words".
+//! What a message says of each kind of alert and of principal. `docs/notifications.md` shows three of them.
 
 use serde_json::{Value, json};
 
