@@ -197,15 +197,21 @@ mod tests {
             ("tracebit_alert/", "tracebit_alert"),
             ("day=", "year="),
             ("2026-11-24", "today"),
+            ("2026-11-24", "2026-11-2'"),
+            ("2026-11-24", "2026-11-241"),
             ("hour=10/", ""),
+            ("hour=10", "hour=1'"),
+            ("hour=10", "hour=100"),
             (".json", ".gz"),
             ("0123", "a\nb"),
             ("0123", "%ff"),
             ("10/2", "10/x/2"),
-            ("0123", &"0".repeat(1024)),
+            ("0123", &"0".repeat(MAX_KEY_BYTES + 1 - good.len() + "0123".len())),
         ] {
             assert_eq!(day_of("lake", &good.replace(from, to)), Err(EventError::OtherKey), "{from} {to}");
         }
+        let longest = good.replace("0123", &"0".repeat(MAX_KEY_BYTES - good.len() + "0123".len()));
+        assert!(day_of("lake", &longest).is_ok());
     }
 
     #[test]

@@ -233,6 +233,37 @@ fn a_failure_says_what_did_not_fit_and_shows_the_payload() {
 }
 
 #[test]
+fn a_payload_that_is_not_text_is_not_shown() {
+    let failure =
+        json!({"error": "payload: not UTF-8", "payload": "H4sIAAAA", "payload_encoding": "base64"}).to_string();
+    let place = Place { table: Table::Failures, day: "2026-11-24", id: "00ff" };
+    let alert = Alert::of_failure(&Json::object(&failure).unwrap(), None, "00ff".to_owned(), place);
+    let message = Writer::new(REGION, places()).first(&alert, Before::Nothing);
+    assert!(message.texts.contains("Problem: payload: not UTF-8"), "{:?}", *message.texts);
+    assert!(!message.texts.contains("H4sI"), "{:?}", *message.texts);
+}
+
+#[test]
+fn an_object_too_large_to_be_read_says_so_if_it_may_be_an_alert() {
+    let schemas = Schemas::embedded().unwrap();
+    let tables = schemas.iter().map(Table::LogType).chain([Table::Failures]);
+    let subjects = tables.filter_map(|table| {
+        let alert = Alert::of_large(Place { table, day: "2026-11-24", id: "00ff" }, 21_000_000)?;
+        let message = Writer::new(REGION, places()).first(&alert, Before::Nothing);
+        let problem = "Problem: its object of 21000000 bytes is too large to be read here";
+        assert!(message.texts.contains(problem), "{:?}", *message.texts);
+        Some(message.subject.0.clone())
+    });
+    assert_eq!(
+        subjects.collect::<Vec<_>>(),
+        [
+            "Tracebit alert, severity unknown: a canary was touched",
+            "Tracebit sent something that this lake cannot read"
+        ]
+    );
+}
+
+#[test]
 fn chat_has_the_same_lines_and_steps_and_no_sql() {
     for name in ["alert-aws", "alert-credential-used", "alert-okta", "alert-azure", "alert-google-cloud"] {
         let texts = texts(&sample(name));
