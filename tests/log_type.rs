@@ -2,7 +2,7 @@
 //! knows; its logs arrive in their own table and are counted by its own metrics. And a corrected schema changes no row.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test should fail loudly")]
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{collections::BTreeMap, fs, path::Path, sync::LazyLock};
 
 use serde_json::Value;
 use tracebit_lake::{
@@ -11,6 +11,7 @@ use tracebit_lake::{
         lake::{Batch, Prefix, ReceiveContext, Source, Table},
         payload::elements,
         schema::{Counted, Schemas, probe},
+        severity::Severity,
         time,
     },
     ingest::PayloadReport,
@@ -44,13 +45,21 @@ fields:
     type: string
     description: On which host
     indicators: [ip]
+  - name: severity
+    type: string
+    description: How bad the deployment was
 metrics:
   - name: Deployments
     description: deployments
   - name: DeploymentsByRegion
     description: deployments by Region
     by: {field: region, dimension: Region, values: [eu-west-1, us-east-1], other: Other}
+  - name: DeploymentsBySeverity
+    description: deployments by severity
+    by: {field: severity, dimension: Severity, values: [Info, High], other: Other}
 ";
+
+static SOURCE: LazyLock<Source> = LazyLock::new(|| Source { id: None, label: "tracebit".to_owned() });
 
 /// The project's schemas, and these, as build.rs embeds them.
 fn schemas(more: &[&str]) -> Schemas {
@@ -65,22 +74,26 @@ fn schemas(more: &[&str]) -> Schemas {
 
 /// The objects that a payload becomes: each key and its only record.
 fn objects(payload: &str, schemas: &Schemas) -> BTreeMap<String, Value> {
-    let source = Source { id: None, label: "tracebit".to_owned() };
-    let context = ReceiveContext { received: time::parse("2026-11-24T10:20:30Z").unwrap(), source: &source };
+    let context = ReceiveContext { received: time::parse("2026-11-24T10:20:30Z").unwrap(), source: &SOURCE };
     let batch = Batch::build(elements(payload.as_bytes(), probe), schemas, context);
     let prefix = Prefix::new("logs").unwrap();
     batch.objects(&prefix).map(|object| (object.key.clone(), serde_json::from_slice(&object.body()).unwrap())).collect()
 }
 
-/// What the metrics of the log types count of a payload whose objects are stored: by name and value of the dimension.
-fn metrics(payload: &str, schemas: &Schemas) -> BTreeMap<String, u64> {
-    let source = Source { id: None, label: "tracebit".to_owned() };
-    let context = ReceiveContext { received: time::parse("2026-11-24T10:20:30Z").unwrap(), source: &source };
+/// The report of a payload whose objects are stored.
+fn report<'s>(payload: &str, schemas: &'s Schemas) -> PayloadReport<'s> {
+    let context = ReceiveContext { received: time::parse("2026-11-24T10:20:30Z").unwrap(), source: &SOURCE };
     let batch = Batch::build(elements(payload.as_bytes(), probe), schemas, context);
     let mut report = PayloadReport::new(payload.len(), false);
     for object in batch.objects(&Prefix::default()) {
         report.record(object.key, object.summary, PutOutcome::Created);
     }
+    report
+}
+
+/// What the metrics of the log types count of such a payload: by name and value of the dimension.
+fn metrics(payload: &str, schemas: &Schemas) -> BTreeMap<String, u64> {
+    let report = report(payload, schemas);
     let mut metrics = BTreeMap::new();
     for (log_type, of_type) in &report.log_types {
         metrics.insert(format!("LogsStored {log_type}"), of_type.logs as u64);
@@ -137,6 +150,21 @@ fn a_schema_file_alone_makes_a_log_type() {
         ("UnhealthyHealthChecks", 1),
     ] {
         assert_eq!(metrics.get(name), Some(&count), "{name} in {metrics:?}");
+    }
+}
+
+#[test]
+fn a_severe_log_of_a_new_type_is_no_alert() {
+    let schemas = schemas(&[NEW]);
+    let alert = include_str!("../events/logs/alert-aws.json").replace('\n', " ");
+    let severe = DEPLOYMENT.replacen('{', r#"{"severity":"High","#, 1);
+    let failure = DEPLOYMENT.replace("\"2026", "\"soon 2026");
+    for (payload, expected) in [
+        (severe.clone(), 0),
+        (format!("{severe}\n{alert}"), 1),
+        (format!("{severe}\n{alert}\n{failure}\n{HEALTH_CHECK}"), 2),
+    ] {
+        assert_eq!(report(&payload, &schemas).alerts_to_notify(Severity::DEFAULT_THRESHOLD), expected, "{payload}");
     }
 }
 

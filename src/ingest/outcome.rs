@@ -6,7 +6,8 @@ use crate::{
     aws::{CallError, s3::PutOutcome, secrets::Refused},
     core::{
         lake::{Summary, Table},
-        schema::{Schema, Tally},
+        schema::{ALERT, Counted, Schema, Tally},
+        severity::Severity,
     },
 };
 
@@ -155,5 +156,24 @@ impl<'s> PayloadReport<'s> {
                 report.tally.merge(&tally);
             }
         }
+    }
+
+    /// How many of the alerts and classification failures in the lake notify people, if alerts do from this severity
+    /// on. An alert whose severity nobody knows does. The rule of their schema counts alerts by severity; a rule of
+    /// another log type says nothing of people.
+    #[must_use]
+    pub fn alerts_to_notify(&self, threshold: Severity) -> u64 {
+        let is_below = |value: &str| value.parse().is_ok_and(|known: Severity| known < threshold);
+        let mut alerts = 0;
+        if let Some(LogTypeReport { schema, tally, .. }) = self.log_types.get(ALERT) {
+            for (metric, counts) in tally.by_metric(&schema.metrics) {
+                let Counted::By { dimension, values, .. } = &metric.counted else { continue };
+                if dimension == "Severity" {
+                    let notifying = values.iter().zip(counts).filter(|(value, _)| !is_below(value));
+                    alerts += notifying.map(|(_, count)| count).sum::<u64>();
+                }
+            }
+        }
+        self.failures as u64 + alerts
     }
 }

@@ -10,7 +10,6 @@ use crate::{
     aws::secrets::Refused,
     core::{
         schema::{Counted, Tally},
-        severity::Severity,
         signature::SignatureError,
     },
     metrics::{self, Line, milliseconds},
@@ -92,7 +91,7 @@ fn payload_metrics<'s>(line: Line<'s>, payload: &PayloadReport<'_>, app: &'s App
         .count("Duplicates", payload.duplicates)
         .count("ClassificationFailures", payload.failures)
         // Zero too, so that the alarm's metric always has data.
-        .count("AlertsToNotify", payload.failures as u64 + alerts_to_notify(payload, app.threshold()))
+        .count("AlertsToNotify", payload.alerts_to_notify(app.threshold()))
         .count("UnknownFields", payload.log_types.values().map(|report| report.tally.unknown_fields).sum::<u64>())
         .count("StaleSecrets", u64::from(payload.has_stale_secret))
         // The notifier counts events. The zero gives the metric data if the notifier never ran, so that the alarm which
@@ -111,25 +110,4 @@ fn payload_metrics<'s>(line: Line<'s>, payload: &PayloadReport<'_>, app: &'s App
         .metric("StoreLatency", Some("Milliseconds"), milliseconds(payload.store_latency))
         .property("Keys", &payload.keys);
     if payload.more_keys > 0 { line.property("MoreKeys", payload.more_keys) } else { line }
-}
-
-/// How many logs that are in the lake have at least this severity, or one that nobody knows. A rule of their schema
-/// counts them by severity.
-fn alerts_to_notify(payload: &PayloadReport<'_>, threshold: Severity) -> u64 {
-    let mut alerts = 0;
-    for LogTypeReport { schema, tally, .. } in payload.log_types.values() {
-        for (metric, counts) in tally.by_metric(&schema.metrics) {
-            let Counted::By { dimension, values, .. } = &metric.counted else { continue };
-            let is_below = |value: &str| value.parse().is_ok_and(|known: Severity| known < threshold);
-            if dimension == "Severity" {
-                alerts += values
-                    .iter()
-                    .zip(counts)
-                    .filter(|(value, _)| !is_below(value))
-                    .map(|(_, count)| count)
-                    .sum::<u64>();
-            }
-        }
-    }
-    alerts
 }

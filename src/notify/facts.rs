@@ -7,10 +7,7 @@ use sha2::{Digest as _, Sha256};
 use url::Url;
 
 use super::{event::Place, json::Json, principal::Principal, text};
-use crate::core::{lake::Table, redacted::Redacted, severity::Severity};
-
-/// The log type of alerts.
-pub(crate) const ALERT: &str = "Tracebit.Alert";
+use crate::core::{lake::Table, redacted::Redacted, schema::ALERT, severity::Severity};
 
 /// The longest link that is shown.
 const MAX_LINK: usize = 500;

@@ -48,7 +48,7 @@ mod text;
 pub use config::{NotifyConfig, Places};
 pub(crate) use duty::{Duty, Inspected, Notified, inspect, message};
 pub use edge::handle;
-pub(crate) use facts::{ALERT, portal_link};
+pub(crate) use facts::portal_link;
 pub use message::FirstMessage;
 pub use preview::Preview;
 pub(crate) use publish::LARGE;

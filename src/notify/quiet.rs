@@ -13,8 +13,8 @@ use ipnet::IpNet;
 use serde::Deserialize;
 use wildmatch::WildMatchPattern;
 
-use super::{facts::ALERT, json::Json};
-use crate::core::lake::Table;
+use super::json::Json;
+use crate::core::{lake::Table, schema::ALERT};
 
 /// How far ahead a rule may end.
 const MAX_DAYS: u64 = 90;

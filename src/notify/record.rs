@@ -9,14 +9,14 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     event::Place,
-    facts::{self, ALERT, Alert},
+    facts::{self, Alert},
     json::Json,
     quiet::Rules,
     text,
 };
 use crate::{
     aws::{eventbridge::Entry, s3::Digest},
-    core::{lake::Table, redacted::Redacted, severity::Severity},
+    core::{lake::Table, redacted::Redacted, schema::ALERT, severity::Severity},
 };
 
 /// The detail type of a classification failure's event.

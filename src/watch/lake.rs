@@ -20,7 +20,7 @@ use crate::{
     },
     core::{
         lake::{FAILURES_TABLE, Prefix},
-        schema::Schemas,
+        schema::{ALERT, Schemas},
         severity::Severity,
     },
     notify::{self, Duty, Inspected},
@@ -99,7 +99,7 @@ impl Lake {
     /// # Errors
     /// [`CallError`] if S3 does not list them.
     pub async fn view(&self, since: Since, bounds: Bounds, deadline: Deadline) -> Result<View, CallError> {
-        let tables = self.schemas.iter().filter(|schema| schema.log_type == notify::ALERT).map(|schema| &*schema.table);
+        let tables = self.schemas.iter().filter(|schema| schema.log_type == ALERT).map(|schema| &*schema.table);
         let folders: Vec<_> = tables.chain([FAILURES_TABLE]).map(|table| self.prefix.folder(table)).collect();
         self.days.view(&self.bucket, &folders, since, bounds, deadline).await
     }

@@ -24,3 +24,6 @@ pub use surrogates::replace_lone_surrogates;
 pub use types::{Counted, Field, Metric, Rule, Schema, Type};
 pub use validate::Log;
 pub use violation::Violation;
+
+/// The log type of alerts, of which people are notified.
+pub const ALERT: &str = "Tracebit.Alert";
