@@ -47,7 +47,7 @@ pub const METRICS: [Metric; 24] = [
     metric("StoreErrors", "deliveries that were not stored at once: queued, or answered 503"),
     metric("Spilled", "those of them that were queued"),
     metric("StoreLatency", "milliseconds to store a payload"),
-    metric("PayloadBytes", "bytes of verified payloads"),
+    metric("PayloadBytes", "bytes of verified bodies, as sent"),
     metric("AlertsNotified", "records of which people were notified, by e-mail or in chat"),
     metric("AlertsQuieted", "records that a rule in `config/quiet.json` kept quiet"),
     metric("VoidQuietRules", "messages of the notifier's queue that came while these rules could not be used"),

@@ -135,6 +135,9 @@ def test_the_bill_follows_from_the_template_and_adds_up(column, parameters):
     dashboard = 3 if shown_on_the_dashboard() <= 50 else 0
     free = 10 * 0.3 + 10 * 0.1 + dashboard + 0.4 + sum(round(each, 2) for each in (logs, computing, traces))
     assert round(total - free, 2) == after_free_tiers
+    for page in () if parameters else ("README.md", "docs/install.md"):
+        quoted = [float(each) for each in re.findall(r"\$([\d.]+)", (ROOT / page).read_text())][:2]
+        assert quoted == [total, after_free_tiers], page
 
 
 def cells(line):
