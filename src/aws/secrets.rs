@@ -46,6 +46,8 @@ pub(crate) struct Authorized<'a> {
     pub(crate) signature: Signature,
     /// Whether the secret is stale because it could not be read again.
     pub(crate) has_stale_secret: bool,
+    /// Whether it is signed with an earlier secret than the current one.
+    pub(crate) has_earlier_secret: bool,
 }
 
 /// Why a delivery is not taken.
@@ -161,7 +163,7 @@ impl Secrets {
         match &self.0 {
             Kind::Fixed(secret) => {
                 let body = verify(body, &signature, std::slice::from_ref(secret)).ok_or(SignatureError::Mismatch)?;
-                Ok(Authorized { body, signature, has_stale_secret: false })
+                Ok(Authorized { body, signature, has_stale_secret: false, has_earlier_secret: false })
             }
             Kind::Managed(managed) => managed.verify(body, signature, deadline.for_secret()).await,
         }
@@ -223,8 +225,11 @@ impl Managed {
         let check = |rotation: &Rotation| {
             // Not the time above, because a fetch takes time, and secrets from the future count as unknown.
             let now = (self.clock)();
-            let body = verify(body, &signature, rotation.secrets(now))?;
-            Some(Authorized { body, signature, has_stale_secret: rotation.is_stale(now) })
+            // The current secret is the first.
+            let mut secrets = rotation.secrets(now).chunks(1).enumerate();
+            let (place, body) = secrets.find_map(|(place, one)| Some((place, verify(body, &signature, one)?)))?;
+            let has_stale_secret = rotation.is_stale(now);
+            Some(Authorized { body, signature, has_stale_secret, has_earlier_secret: place > 0 })
         };
         let must_fetch = rotation.must_fetch(now);
         if must_fetch {

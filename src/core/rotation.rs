@@ -73,7 +73,7 @@ pub(crate) struct Rotation {
 }
 
 impl Rotation {
-    /// The secrets that verify, if they are not too old.
+    /// The secrets that verify, if they are not too old. The current one is the first, if it can be used.
     pub(crate) fn secrets(&self, now: SystemTime) -> &[Secret] {
         if is_within(self.confirmed, now, MAX_AGE) { &self.secrets } else { &[] }
     }

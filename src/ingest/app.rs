@@ -157,12 +157,12 @@ impl App {
     /// a queue it is stored as it was sent.
     async fn store_delivery(
         &self,
-        Authorized { body, has_stale_secret, .. }: Authorized<'_>,
+        Authorized { body, has_stale_secret, has_earlier_secret, .. }: Authorized<'_>,
         delivery: &Delivery,
         has_queue: bool,
         deadline: Deadline,
     ) -> (PayloadReport<'_>, Result<(), NotStored>) {
-        let report = PayloadReport::new(body.bytes().len(), has_stale_secret);
+        let report = PayloadReport { has_earlier_secret, ..PayloadReport::new(body.bytes().len(), has_stale_secret) };
         let context = ReceiveContext { received: delivery.received, source: &self.source };
         let as_sent = |error: String| {
             let payload = Redacted(body.bytes().into());

@@ -100,6 +100,8 @@ pub struct PayloadReport<'s> {
     pub body_bytes: usize,
     /// Whether the shared secret should have been read again and could not be.
     pub has_stale_secret: bool,
+    /// Whether the body was signed with an earlier secret than the current one.
+    pub has_earlier_secret: bool,
     /// Logs in new objects.
     pub stored: usize,
     /// Logs that were in the lake already, or came twice.

@@ -88,6 +88,7 @@ fn payload_metrics<'s>(line: Line<'s>, payload: &PayloadReport<'_>, app: &'s App
     let mut line = line
         .metric("PayloadBytes", Some("Bytes"), payload.body_bytes)
         .property("Stored", payload.stored)
+        .optional("Secret", payload.has_earlier_secret.then_some("previous"))
         .count("Duplicates", payload.duplicates)
         .count("ClassificationFailures", payload.failures)
         // Zero too, so that the alarm's metric always has data.

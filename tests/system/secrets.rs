@@ -7,6 +7,7 @@ use std::{
 
 use futures_util::future::join_all;
 use lambda_runtime::{Error, tracing};
+use serde_json::json;
 use tokio::time::{sleep, timeout};
 use tracebit_lake::ingest::App;
 use tracebit_lake_harness::{Fault, runtime_api::Response, secrets_manager::SecretsManager};
@@ -98,8 +99,12 @@ async fn a_rotation_takes_effect_at_once() {
     let (manager, lake) = manager(ONE, None).await;
     assert_eq!(deliver(&lake, ONE).await.status, 200);
     manager.rotate(TWO);
-    assert_eq!(deliver(&lake, TWO).await.status, 200, "the new secret");
-    assert_eq!(deliver(&lake, ONE).await.status, 200, "the old secret");
+    for (secret, named) in [(TWO, json!(null)), (ONE, json!("previous")), (TWO, json!(null))] {
+        let before = lake.function.settled_output().await;
+        assert_eq!(deliver(&lake, secret).await.status, 200, "{secret}");
+        let line = invocation_line(&output_since(&lake, &before).await);
+        assert_eq!(line["Secret"], named, "the line says whether the sender has the new secret");
+    }
     assert_eq!(lake.records(ALERTS).len(), 1);
 }
 
