@@ -69,6 +69,35 @@ def stack(place=None, **parameters):
     }
 
 
+def properties(logical_id, **parameters):
+    return stack(**parameters)["Resources"][logical_id]["Properties"]
+
+
+def of_type(kind, **parameters):
+    resources = stack(**parameters)["Resources"]
+    return {name: resource["Properties"] for name, resource in resources.items() if resource["Type"] == kind}
+
+
+def statements(role="WebhookRole", **parameters):
+    role = properties(role, **parameters)
+    assert "ManagedPolicyArns" not in role
+    (policy,) = role["Policies"]
+    return policy["PolicyDocument"]["Statement"]
+
+
+def tables(**parameters):
+    """The tables of records, without the view and the table of records as text."""
+    declared = {each["TableInput"]["Name"]: each for each in of_type("AWS::Glue::Table", **parameters).values()}
+    return {name: each for name, each in declared.items() if "PartitionKeys" in each["TableInput"]}
+
+
+def alarms(**parameters):
+    return {
+        each["AlarmName"].removeprefix("lake-"): each
+        for each in of_type("AWS::CloudWatch::Alarm", **parameters).values()
+    }
+
+
 def refusals(place=None, **parameters):
     """What CloudFormation says of parameters that contradict each other, or the place."""
     resolver = resolver_of(place, parameters)

@@ -3,8 +3,8 @@
 import pytest
 import yaml
 from cloudwatch import Unsettled, in_alarm, key
-from stack import ROOT, source
-from test_template import EVERYTHING, HTTP_API, METRICS, PAGER, SIEM, alarms, of_type
+from shared import EVERYTHING, HTTP_API, METRICS, PAGER, SIEM
+from stack import ROOT, alarms, of_type, source
 
 DAY = 24 * 60
 NOTIFY_QUEUE = "<NotifyQueue.QueueName>"

@@ -9,8 +9,8 @@ import botocore.session
 import pytest
 import yaml
 from botocore import xform_name
-from stack import ROOT, SCHEMAS, source, stack
-from test_template import EVERYTHING, HTTP_API, LISTS, OPERATE, SCHEMA, alarms, metric_lines, of_type, properties
+from shared import EVERYTHING, HTTP_API, LISTS, OPERATE, SCHEMA, metric_lines
+from stack import ROOT, SCHEMAS, alarms, of_type, properties, source, stack
 
 
 def filtered():

@@ -5,8 +5,8 @@ import re
 
 import pytest
 from eventbridge import matches, transformed
-from stack import ROOT
-from test_template import EVERYTHING, PAGER, SIEM, TABLES, of_type, properties
+from shared import EVERYTHING, PAGER, SIEM
+from stack import ROOT, TABLES, of_type, properties
 
 
 def log(name):

@@ -11,8 +11,8 @@ import re
 
 import cfnlint
 import pytest
+from shared import EVERYTHING, HTTP_API, SLACK, TEAMS
 from stack import ROOT, stack, translated
-from test_template import EVERYTHING, HTTP_API, SLACK, TEAMS
 
 POLICY = json.loads((ROOT / "docs/deploy-policy.json").read_text())
 STACK = "tracebit-lake"

@@ -6,8 +6,8 @@ import json
 
 import pytest
 from eventbridge import transformed
-from stack import example, example_source, stack
-from test_template import PAGER, TLS_ONLY, properties, published, without
+from shared import PAGER, TLS_ONLY, published, without
+from stack import example, example_source, properties, stack
 from webhooks import HOSTILE, by_an_intruder, log, problems
 
 KEY = "GenieKey 0d9c4a1e-0000-4000-8000-000000000000"
