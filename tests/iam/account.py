@@ -15,6 +15,7 @@ import sys
 import urllib.parse
 
 import boto3
+from botocore.exceptions import ClientError
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -29,6 +30,8 @@ from loopback import HOST, Quiet, serving
 ROOT_KEY = "test"
 # LocalEmu's S3 sends its events with this access key.
 EVENTS_OF_S3 = "000000000000"
+# What AWS and LocalEmu call a refusal.
+REFUSALS = {"AccessDenied", "AccessDeniedException", "AuthorizationError"}
 
 # ---------------------------------------------------------------------------------------------- LocalEmu and its faults
 
@@ -217,3 +220,14 @@ class Caller:
             add = lambda request, **_: [request.headers.add_header(*each) for each in self.headers.items()]
             self.clients[service, scheme].meta.events.register("before-sign", add)
         return self.clients[service, scheme]
+
+
+def is_refused(call, *arguments, **request):
+    """Whether IAM refuses a call. It does not matter what becomes of an allowed one."""
+    try:
+        call(*arguments, **request)
+    except ClientError as error:
+        # A fault of the emulator says nothing.
+        assert error.response["ResponseMetadata"]["HTTPStatusCode"] < 500, error
+        return error.response["Error"]["Code"] in REFUSALS
+    return False
