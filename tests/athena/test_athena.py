@@ -20,22 +20,14 @@ import servers
 import trino
 from mutations import broken, mutated
 from servers import BUCKET, DATABASE, PREFIX, ROOT
-from stack import stack
+from stack import of_type, queries
 
 NOW = datetime.datetime.now(datetime.timezone.utc)
-RESOURCES = stack(ExistingBucket=BUCKET, LakePrefix=PREFIX)["Resources"].values()
+PLACE = {"ExistingBucket": BUCKET, "LakePrefix": PREFIX}
 # Those of records, the view and the table of records as text.
-ALL_TABLES = {
-    each["Properties"]["TableInput"]["Name"]: each["Properties"]["TableInput"]
-    for each in RESOURCES
-    if each["Type"] == "AWS::Glue::Table"
-}
+ALL_TABLES = {each["TableInput"]["Name"]: each["TableInput"] for each in of_type("AWS::Glue::Table", **PLACE).values()}
 TABLES = {name: table for name, table in ALL_TABLES.items() if "PartitionKeys" in table}
-QUERIES = {
-    each["Properties"]["Name"]: each["Properties"]["QueryString"]
-    for each in RESOURCES
-    if each["Type"] == "AWS::Athena::NamedQuery"
-}
+QUERIES = queries(**PLACE)
 # How many days each query must list at most: those that it asks for, today and tomorrow.
 ASKED_DAYS = re.compile(r"day >= date_format\(current_date - INTERVAL '(\d+)' DAY")
 DAYS_LISTED = {name: int(asked[1]) + 2 for name, query in QUERIES.items() if (asked := ASKED_DAYS.search(query))}

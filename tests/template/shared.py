@@ -3,6 +3,7 @@
 They test what no emulator can show: the properties of template.yaml on which safety and the alarms rest.
 """
 
+import json
 import re
 
 from stack import ROOT
@@ -39,7 +40,12 @@ def without(key, statement):
     return {name: value for name, value in statement.items() if name != key}
 
 
+def log(name="alert-aws"):
+    return json.loads((ROOT / f"events/logs/{name}.json").read_text())
+
+
 def published(detail, detail_type="Tracebit.Alert"):
+    """What the notifier publishes of a record."""
     return {"source": "tracebit-lake", "detail-type": detail_type, "detail": detail}
 
 

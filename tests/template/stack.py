@@ -91,6 +91,11 @@ def tables(**parameters):
     return {name: each for name, each in declared.items() if "PartitionKeys" in each["TableInput"]}
 
 
+def queries(**parameters):
+    """The saved queries by name."""
+    return {each["Name"]: each["QueryString"] for each in of_type("AWS::Athena::NamedQuery", **parameters).values()}
+
+
 def alarms(**parameters):
     return {
         each["AlarmName"].removeprefix("lake-"): each

@@ -3,7 +3,7 @@
 import pytest
 import yaml
 from cloudwatch import Unsettled, in_alarm, key
-from shared import EVERYTHING, HTTP_API, METRICS, PAGER, SIEM
+from shared import EVERYTHING, HTTP_API, LISTS, METRICS, PAGER, SIEM
 from stack import ROOT, alarms, of_type, source
 
 DAY = 24 * 60
@@ -12,7 +12,6 @@ SPILL_QUEUE = "<SpillQueue.QueueName>"
 VISIBLE = "ApproximateNumberOfMessagesVisible"
 IN_FLIGHT = "ApproximateNumberOfMessagesNotVisible"
 ROUND = ("WatchProblems",)
-LISTS = {"TracebitApiUrl": "https://acme.tracebit.com"}
 # One log line has both, zero too.
 WRITTEN_TOGETHER = [{("UnknownFields",), ("UnknownSubtypes",)}]
 # What WatchMinutes may be.

@@ -5,17 +5,8 @@ import re
 
 import pytest
 from eventbridge import matches, transformed
-from shared import EVERYTHING, PAGER, SIEM
+from shared import EVERYTHING, PAGER, SIEM, log, published
 from stack import ROOT, TABLES, of_type, properties
-
-
-def log(name):
-    return json.loads((ROOT / f"events/logs/{name}.json").read_text())
-
-
-def event(record, detail_type="Tracebit.Alert"):
-    """What the notifier publishes of a record."""
-    return {"source": "tracebit-lake", "detail-type": detail_type, "detail": record}
 
 
 def created(key, bucket="<LakeBucket>"):
@@ -36,29 +27,29 @@ def documented(title):
 PATTERNS = {
     "What notifies people": (
         [
-            event(log("alert-aws")),
-            event(log("alert-okta")),
-            event(log("alert-aws") | {"severity": None}),
-            event({name: value for name, value in log("alert-aws").items() if name != "severity"}),
-            event(log("alert-aws") | {"severity": "Severe"}),
-            event({"log_type": "Tracebit.Alert", "error": "id: required"}, "ClassificationFailure"),
+            published(log("alert-aws")),
+            published(log("alert-okta")),
+            published(log("alert-aws") | {"severity": None}),
+            published({name: value for name, value in log("alert-aws").items() if name != "severity"}),
+            published(log("alert-aws") | {"severity": "Severe"}),
+            published({"log_type": "Tracebit.Alert", "error": "id: required"}, "ClassificationFailure"),
         ],
         [
-            event(log("alert-aws") | {"severity": "Info"}),
-            event(log("alert-aws") | {"severity": "info"}),
-            event(log("alert-aws") | {"severity": "LOW"}),
-            event(log("alert-aws") | {"p_quiet_reason": "our scanner"}),
-            event(log("health-check"), "Tracebit.HealthCheck"),
-            event(log("alert-aws")) | {"source": "aws.s3"},
+            published(log("alert-aws") | {"severity": "Info"}),
+            published(log("alert-aws") | {"severity": "info"}),
+            published(log("alert-aws") | {"severity": "LOW"}),
+            published(log("alert-aws") | {"p_quiet_reason": "our scanner"}),
+            published(log("health-check"), "Tracebit.HealthCheck"),
+            published(log("alert-aws")) | {"source": "aws.s3"},
             created("tracebit_alert/day=2026-11-20/hour=02/x.json"),
         ],
     ),
     "A credential that leaked from your CI": (
-        [event(log("alert-credential-used"))],
+        [published(log("alert-credential-used"))],
         [
-            event(log("alert-aws")),
-            event(log("alert-credential-used") | {"canary_credential": None}),
-            event(
+            published(log("alert-aws")),
+            published(log("alert-credential-used") | {"canary_credential": None}),
+            published(
                 log("alert-credential-used")
                 | {
                     "canary_credential": {
@@ -107,7 +98,7 @@ SEVERITIES = ["Info", "Low", "Medium", "High", "Critical"]
 def calls(detail, detail_type="Tracebit.Alert", **parameters):
     """The rules of the pager that an event matches."""
     found = {rule: properties(rule, **PAGER, **parameters)["EventPattern"] for rule in PAGER_RULES}
-    return [rule for rule, pattern in found.items() if matches(pattern, event(detail, detail_type))]
+    return [rule for rule, pattern in found.items() if matches(pattern, published(detail, detail_type))]
 
 
 @pytest.mark.parametrize("lowest", SEVERITIES)

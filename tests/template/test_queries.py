@@ -15,19 +15,10 @@ import duckdb
 import pytest
 import sqlglot
 from sqlglot import exp
-from stack import stack
+from stack import queries, tables
 
-RESOURCES = stack()["Resources"].values()
-TABLES = {
-    each["Properties"]["TableInput"]["Name"]: each["Properties"]["TableInput"]
-    for each in RESOURCES
-    if each["Type"] == "AWS::Glue::Table" and "PartitionKeys" in each["Properties"]["TableInput"]
-}
-QUERIES = {
-    each["Properties"]["Name"]: each["Properties"]["QueryString"]
-    for each in RESOURCES
-    if each["Type"] == "AWS::Athena::NamedQuery"
-}
+TABLES = {name: table["TableInput"] for name, table in tables().items()}
+QUERIES = queries()
 # Queries that find rows in whatever was delivered; test_respond.py tests those of an investigation.
 OF_ANY_LAKE = [
     "latest-alerts",

@@ -6,9 +6,9 @@ import json
 
 import pytest
 from eventbridge import transformed
-from shared import PAGER, TLS_ONLY, published, without
+from shared import PAGER, TLS_ONLY, log, published, without
 from stack import example, example_source, properties, stack
-from webhooks import HOSTILE, by_an_intruder, log, problems
+from webhooks import HOSTILE, by_an_intruder, problems
 
 KEY = "GenieKey 0d9c4a1e-0000-4000-8000-000000000000"
 RULES = {"AlertRule": "PagerAlertRule", "OtherAlertRule": "PagerOtherAlertRule"}

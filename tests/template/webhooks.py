@@ -5,10 +5,8 @@ developer.atlassian.com/cloud/jira/service-desk-ops, "Integration events" (Jira 
 fields).
 """
 
-import json
-
 import jsonschema
-from stack import ROOT
+from shared import log
 
 # Breaks a string, an object, a variable, an escape and a line.
 HOSTILE = 'a"}], <alert> \\ </b> \n" \u202e\u2028' + "x" * 2000
@@ -38,10 +36,6 @@ ALERT = {
 def problems(alert):
     """Why the API would refuse an alert."""
     return [error.message for error in jsonschema.Draft202012Validator(ALERT).iter_errors(alert)]
-
-
-def log(name="alert-aws"):
-    return json.loads((ROOT / f"events/logs/{name}.json").read_text())
 
 
 def by_an_intruder():
