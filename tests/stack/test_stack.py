@@ -12,7 +12,7 @@ import cloud as clouds
 import pytest
 import yaml
 from botocore.exceptions import ClientError
-from cloud import ALERT, PACKAGES, PATIENCE_SECONDS, QUEUED, ROOT, STORED, new_alert, tracebit_api, wait_for
+from cloud import ALERT, PATIENCE_SECONDS, QUEUED, ROOT, STORED, new_alert, tracebit_api, wait_for
 from siem import bento
 from stack import TABLES
 from webhook import deploy, webhook
