@@ -15,6 +15,7 @@
 //! | --- | --- |
 //! | `edge` | an SQS batch in, the messages that stay in the queue out |
 //! | `publish` | built once at INIT; reads an object and publishes what is in it |
+//! | `people` | the first message of each subject, and the later ones |
 //! | `event` | which object an SQS message is about |
 //! | `record`, `json` | the lines of an object, and single members of them |
 //! | `facts`, `principal` | what a record says of an alert, and of who touched the canary |
@@ -36,6 +37,7 @@ mod headline;
 mod json;
 mod markers;
 mod message;
+mod people;
 mod preview;
 mod principal;
 mod publish;

@@ -1,22 +1,21 @@
 //! The notifier: built once at INIT, it publishes each object's alerts to people and its events to machines.
 //!
 //! The messages of a batch are published side by side, so that a slow call, or a message that can never be published,
-//! costs no other message its turn. First messages go ahead of later ones, because each may be the only one that
-//! somebody reads.
+//! costs no other message its turn.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use aws_config::SdkConfig;
-use chrono::{DateTime, Utc};
+use chrono::Utc;
 use futures_util::{StreamExt as _, stream};
 
 use super::{
     config::NotifyConfig,
     event::{CreatedObject, EventError, Place},
-    facts::{Alert, Kind, Subject},
-    flood::{Flood, Share},
-    markers::{Before, Markers},
-    message::{self, Writer},
+    facts::Alert,
+    markers::Markers,
+    message::Writer,
+    people::{Delivered, People},
     put::Events,
     quiet::Rules,
     quiet_file::QuietFile,
@@ -32,9 +31,6 @@ use crate::{
     config::InitError,
     core::{lake::Prefix, schema::Schemas, severity::Severity},
 };
-
-/// The message attribute of a message that is for chat alone. The e-mail subscription's filter wants it absent.
-const CHAT_ALONE: (&str, &str) = ("form", "chat");
 
 /// How many calls of one kind are on their way at once.
 const CONCURRENCY: usize = 16;
@@ -101,12 +97,9 @@ pub struct Notifier {
     bucket: Bucket,
     prefix: Prefix,
     threshold: Severity,
-    markers: Markers,
-    flood: Flood,
     quiet: Option<QuietFile>,
-    topic: Topic,
+    people: People,
     events: Events,
-    writer: Writer,
     stack: Option<String>,
 }
 
@@ -127,19 +120,6 @@ pub(super) struct Of<T> {
     pub(super) item: T,
 }
 
-/// Which message people got of a record.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Delivered {
-    /// The first of its subject and day, or one of a higher severity: by every protocol.
-    First,
-    /// A later one: in chat alone, or as one of many.
-    Later,
-    /// One that a rule keeps quiet: the same, and it counts as no notification.
-    Quiet,
-}
-
-type Outcome<T> = Of<Result<T, CallError>>;
-
 impl Notifier {
     /// The notifier that the process's environment describes, with its connections open, because most alerts meet a new
     /// instance.
@@ -150,7 +130,7 @@ impl Notifier {
         let config = NotifyConfig::from_env()?;
         let notifier = Self::init(config, &aws::load().await?)?;
         let deadline = Deadline::of_init();
-        tokio::join!(notifier.bucket.warm(deadline), notifier.topic.warm(deadline), notifier.events.warm(deadline));
+        tokio::join!(notifier.bucket.warm(deadline), notifier.people.warm(deadline), notifier.events.warm(deadline));
         Ok(notifier)
     }
 
@@ -163,11 +143,12 @@ impl Notifier {
         Ok(Self {
             quiet: config.has_quiet_rules.then(|| QuietFile::new(bucket.clone(), &config.prefix)),
             schemas: Schemas::embedded()?,
-            markers: Markers::new(bucket.clone(), &config.prefix, &config.topic_arn),
-            flood: Flood::default(),
-            topic: Topic::new(sdk, config.topic_arn),
+            people: People::new(
+                Markers::new(bucket.clone(), &config.prefix, &config.topic_arn),
+                Topic::new(sdk, config.topic_arn),
+                Writer::new(sdk.region().map(AsRef::as_ref), config.places),
+            ),
             events: Events::new(Bus::new(sdk, config.bus)),
-            writer: Writer::new(sdk.region().map(AsRef::as_ref), config.places),
             bucket_name: config.bucket,
             bucket,
             prefix: config.prefix,
@@ -284,7 +265,7 @@ impl Notifier {
         deadline: Deadline,
     ) {
         let (people, machines) =
-            tokio::join!(self.notify_people(alerts, deadline), self.events.put_all(entries, deadline));
+            tokio::join!(self.people.notify(alerts, deadline), self.events.put_all(entries, deadline));
         for Of { index, item } in people {
             record(published, index, |published| match item {
                 Ok(Delivered::Quiet) => published.quieted += 1,
@@ -302,117 +283,6 @@ impl Notifier {
             });
         }
     }
-
-    /// Publishes the messages of alerts. Those that may be the first of their subject go ahead of all others.
-    async fn notify_people(&self, alerts: Vec<Of<Alert>>, deadline: Deadline) -> Vec<Outcome<Delivered>> {
-        let now = Utc::now();
-        let (quiet, alerts): (Vec<_>, Vec<_>) = alerts.into_iter().partition(|alert| alert.item.quiet.is_some());
-        let subjects = by_subject(alerts);
-        let first = stream::iter(subjects.into_values()).map(|alerts| self.publish_first(alerts, now, deadline));
-        let first: Vec<_> = first.buffer_unordered(CONCURRENCY).collect().await;
-        let (outcomes, later): (Vec<_>, Vec<_>) = first.into_iter().unzip();
-        let later = later.into_iter().chain(by_subject(quiet).into_values());
-        let later = stream::iter(later).map(|alerts| self.publish_later(alerts, now, deadline));
-        let later: Vec<_> = later.buffer_unordered(CONCURRENCY).collect().await;
-        outcomes.into_iter().chain(later).flatten().collect()
-    }
-
-    /// Publishes the most severe of a subject's alerts by every protocol, unless people know enough. Returns what was
-    /// done, and the alerts that are later ones.
-    async fn publish_first(
-        &self,
-        mut alerts: Vec<Of<Alert>>,
-        now: DateTime<Utc>,
-        deadline: Deadline,
-    ) -> (Vec<Outcome<Delivered>>, Vec<Of<Alert>>) {
-        // Of equals, the one that came first is published first.
-        alerts.sort_by_key(|alert| std::cmp::Reverse(alert.item.severity));
-        let mut outcomes = Vec::new();
-        let mut alerts = alerts.into_iter();
-        while let Some(Of { index, item: alert }) = alerts.next() {
-            let before = self.markers.before(&alert, now, deadline).await;
-            if before == Before::Enough {
-                return (outcomes, std::iter::once(Of { index, item: alert }).chain(alerts).collect());
-            }
-            let message = self.writer.first(&alert, before);
-            match self.topic.publish_by_protocol(message.subject.0, message.texts.0, deadline).await {
-                Ok(()) => {
-                    self.markers.done(&alert);
-                    self.markers.mark(&alert, now, deadline).await;
-                    outcomes.push(Of { index, item: Ok(Delivered::First) });
-                }
-                // SNS refuses this very message, so the next one must be the first.
-                Err(error) if error.status() == Some(400) => outcomes.push(Of { index, item: Err(error) }),
-                Err(error) => {
-                    let failed = std::iter::once(index).chain(alerts.map(|alert| alert.index));
-                    outcomes.extend(failed.map(|index| Of { index, item: Err(error.clone()) }));
-                    return (outcomes, Vec::new());
-                }
-            }
-        }
-        (outcomes, Vec::new())
-    }
-
-    /// Publishes later alerts of one subject in chat, and of many only their number. What this instance has published
-    /// before, it does not repeat.
-    async fn publish_later(
-        &self,
-        alerts: Vec<Of<Alert>>,
-        now: DateTime<Utc>,
-        deadline: Deadline,
-    ) -> Vec<Outcome<Delivered>> {
-        let (done, new): (Vec<_>, Vec<_>) = alerts.into_iter().partition(|alert| self.is_done(&alert.item));
-        let delivered = |alert: &Alert| if alert.quiet.is_some() { Delivered::Quiet } else { Delivered::Later };
-        let mut outcomes: Vec<_> =
-            done.iter().map(|Of { index, item }| Of { index: *index, item: Ok(delivered(item)) }).collect();
-        let quiet: Vec<_> = done.iter().filter(|alert| alert.item.quiet.is_some()).collect();
-        self.mark_quiet(&quiet, now, deadline).await;
-        let Some(Of { item: any, .. }) = new.first() else { return outcomes };
-        let Share { one_by_one, total } = self.flood.share(any.subject.digest(), new.len(), now);
-        let (single, many) = new.split_at(one_by_one.min(new.len()));
-        let chat = async |Of { index, item }: &Of<Alert>| {
-            let text = message::later(item);
-            let result = self.topic.publish_with_attribute(text, CHAT_ALONE, deadline).await;
-            Of { index: *index, item: result.map(|()| self.markers.done(item)) }
-        };
-        let mut sent: Vec<_> = stream::iter(single).map(chat).buffered(CONCURRENCY).collect().await;
-        if let Some(last) = many.last() {
-            let result = match total {
-                Some(total) => {
-                    let text = message::many(&last.item, many.len(), total);
-                    self.topic.publish_with_attribute(text, CHAT_ALONE, deadline).await
-                }
-                None => Ok(()),
-            };
-            if result.is_ok() {
-                for alert in many {
-                    self.markers.done(&alert.item);
-                }
-            }
-            sent.extend(many.iter().map(|Of { index, .. }| Of { index: *index, item: result.clone() }));
-        }
-        let is_quiet = |(alert, sent): &(&Of<Alert>, &Outcome<()>)| alert.item.quiet.is_some() && sent.item.is_ok();
-        let quiet: Vec<_> = new.iter().zip(&sent).filter(is_quiet).map(|(alert, _)| alert).collect();
-        self.mark_quiet(&quiet, now, deadline).await;
-        outcomes.extend(
-            new.iter()
-                .zip(sent)
-                .map(|(alert, Of { index, item })| Of { index, item: item.map(|()| delivered(&alert.item)) }),
-        );
-        outcomes
-    }
-
-    /// Records that rules kept these quiet, side by side.
-    async fn mark_quiet(&self, alerts: &[&Of<Alert>], now: DateTime<Utc>, deadline: Deadline) {
-        let mark = async |alert: &Of<Alert>| self.markers.mark_quiet(&alert.item, now, deadline).await;
-        stream::iter(alerts.iter().copied()).map(mark).buffer_unordered(CONCURRENCY).collect::<Vec<()>>().await;
-    }
-
-    /// Whether nothing is left to publish of an alert that is not the first of its subject. Of what nobody can read,
-    /// people are notified once a day.
-    fn is_done(&self, alert: &Alert) -> bool {
-        alert.subject.kind == Kind::Unreadable || self.markers.is_done(alert)
-    }
 }
 
 impl Published {
@@ -423,15 +293,6 @@ impl Published {
         };
         Self { key, alerts: 0, first_messages: 0, quieted: 0, events: 0, has_void_rules: None, error }
     }
-}
-
-/// The alerts of each subject.
-fn by_subject(alerts: Vec<Of<Alert>>) -> BTreeMap<Subject, Vec<Of<Alert>>> {
-    let mut subjects: BTreeMap<_, Vec<_>> = BTreeMap::new();
-    for alert in alerts {
-        subjects.entry(alert.item.subject.clone()).or_default().push(alert);
-    }
-    subjects
 }
 
 /// Records something about the message at this place of the batch.
