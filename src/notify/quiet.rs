@@ -283,6 +283,8 @@ mod tests {
             ("/principal_arn", json!("*"), "principal_arn: "),
             ("/principal_arn", json!("arn:aws:sts::*:assumed-role/Scanner/*"), "principal_arn: "),
             ("/principal_arn", json!("arn:aws:sts::123456789012:*"), "principal_arn: "),
+            ("/principal_arn", json!("arn:aws:sts::12345678901:assumed-role/Scanner/*"), "principal_arn: "),
+            ("/principal_arn", json!("arn:aws:sts::12345678901*:assumed-role/Scanner/*"), "principal_arn: "),
             ("/user_agent", json!("*"), "a pattern needs"),
             ("/canary", json!("a*b"), "a pattern needs"),
         ] {
@@ -301,6 +303,18 @@ mod tests {
         let twice = scanner().to_string().replacen('{', "{\"cidr\":\"198.51.100.0/24\",", 1);
         let twice = format!("{{\"rules\":[{twice}]}}");
         assert_eq!(Rules::read(twice.as_bytes(), today()).unwrap_err(), Mistake::Form);
+    }
+
+    #[test]
+    fn a_rule_may_go_to_the_limits() {
+        for good in [
+            with(scanner(), "/reason", json!("x".repeat(MAX_REASON))),
+            with(scanner(), "/expires", json!("2027-02-25")),
+            json!({"reason": "r", "expires": "2026-12-31", "cidr": "203.0.113.0/24"}),
+            json!({"reason": "r", "expires": "2026-12-31", "principal_arn": "arn:aws:iam::123456789012:user/scan"}),
+        ] {
+            assert!(rules(std::slice::from_ref(&good)).is_ok(), "{good}");
+        }
     }
 
     proptest! {
