@@ -39,6 +39,8 @@ pub struct Places {
     pub runbook: Option<String>,
     /// `STACK_NAME`.
     pub stack: Option<String>,
+    /// The account of the topic, and so of the stack.
+    pub account: Option<String>,
 }
 
 impl NotifyConfig {
@@ -64,6 +66,7 @@ impl NotifyConfig {
             workgroup: vars.optional("ATHENA_WORKGROUP", athena_name),
             runbook: vars.optional("RUNBOOK_URL", runbook_url),
             stack: stack.clone(),
+            account: topic_arn.as_deref().and_then(|arn| arn.split(':').nth(4)).map(str::to_owned),
         };
         match (bucket, topic_arn, vars.finish()) {
             (Some(bucket), Some(topic_arn), Ok(())) => Ok(Self {

@@ -73,17 +73,17 @@ impl Writer {
     }
 
     fn more(&self, alert: &Alert) -> Vec<String> {
-        let Log { account, client, principal_id, message, severity: sent, .. } = &alert.log;
+        let Log { account: of_the_canary, client, principal_id, message, severity: sent, .. } = &alert.log;
         let mut lines = Vec::new();
         let mut add = |label: &str, value: &Text| {
             lines.extend(value.as_ref().map(|value| format!("{label}: {}", text::plain(value, MAX_VALUE))));
         };
-        add("Account", account);
+        add("Account", of_the_canary);
         add("Client", client);
         add("Principal", principal_id);
         add("Message", message);
         add(if alert.severity.is_none() { "Severity as sent" } else { "Severity" }, sent);
-        let Places { database, workgroup, runbook, stack } = &self.places;
+        let Places { database, workgroup, runbook, stack, account } = &self.places;
         // Without a database there are no tables that Athena could read.
         if let Some(database) = database {
             let workgroup = workgroup.as_ref().map(|name| format!(", workgroup {name}")).unwrap_or_default();
@@ -91,7 +91,9 @@ impl Writer {
             lines.push(format!("Athena{workgroup}: {}", self.console));
             lines.push(format!("SELECT * FROM \"{database}\".\"{table}\" WHERE {condition}"));
         }
-        lines.extend(stack.as_ref().map(|name| format!("Stack: {name}")));
+        // Without it a person takes the account above, which is often another one, for that of the lake.
+        let account = account.as_ref().map(|account| format!(", account {account}")).unwrap_or_default();
+        lines.extend(stack.as_ref().map(|name| format!("Stack: {name}{account}")));
         lines.extend(runbook.as_ref().map(|url| format!("Runbook: {url}")));
         lines.push(match alert.subject.kind {
             Kind::Unreadable => {

@@ -14,6 +14,7 @@ fn places() -> Places {
         workgroup: Some("tracebit-lake".to_owned()),
         runbook: Some("https://acme.example/runbook".to_owned()),
         stack: Some("tracebit".to_owned()),
+        account: Some("111122223333".to_owned()),
     }
 }
 
@@ -119,7 +120,7 @@ Severity: Medium
 Athena, workgroup tracebit-lake: https://console.aws.amazon.com/athena/home?region=eu-west-1#/query-editor
 SELECT * FROM \"tracebit_lake\".\"tracebit_alert\" WHERE day >= '2026-11-24' \
 AND alert_id = '0c6f7f0e-6b3d-4f0a-8a0e-5a6f1f2d3c4b'
-Stack: tracebit
+Stack: tracebit, account 111122223333
 Runbook: https://acme.example/runbook
 Later logs of this alert send no e-mail before the next day (UTC), unless they are more severe.
 ";

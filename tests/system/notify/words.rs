@@ -295,7 +295,8 @@ async fn each_kind_has_its_subject_its_lines_and_its_steps() {
         let expected = format!("1. {}\n2. {}\n3. {PORTAL}\n", steps[0], steps[1]);
         assert_eq!(numbered, expected, "{name}");
         assert!(
-            more.contains(PLACES) && more.contains("\nStack: canaries\nRunbook: https://acme.example/runbook\n"),
+            more.contains(PLACES)
+                && more.contains("\nStack: canaries, account 123456789012\nRunbook: https://acme.example/runbook\n"),
             "{more}"
         );
 
