@@ -168,7 +168,7 @@ fn lines(alert: &Alert, harmless: Harmless) -> Vec<String> {
     lines.push(
         match (alert.subject.kind, &log.credential) {
             (Kind::Unreadable, _) => "Tracebit signed it, so it may be an alert.",
-            (Kind::UnknownFormat, _) => "It is an alert. How severe it is, nobody knows before somebody reads it.",
+            (Kind::UnknownFormat, _) => "It is an alert. Nobody knows how severe it is until somebody reads it.",
             (Kind::Log, Some(_)) => {
                 "The credential is a decoy without permissions. Whoever used it has been where it was planted."
             }

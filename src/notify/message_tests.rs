@@ -206,7 +206,7 @@ fn a_failure_says_what_did_not_fit_and_shows_the_payload() {
         (
             Some("Tracebit.Alert"),
             "Tracebit alert in a format that this lake does not know",
-            "It is an alert. How severe it is, nobody knows before somebody reads it.",
+            "It is an alert. Nobody knows how severe it is until somebody reads it.",
         ),
         (
             Some("Tracebit.HealthCheck"),

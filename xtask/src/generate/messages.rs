@@ -72,7 +72,7 @@ fn block(name: &str, log: &[u8], received: &str) -> Option<String> {
         workgroup: Some("tracebit-lake".to_owned()),
         runbook: None,
         stack: Some("tracebit-lake".to_owned()),
-        account: Some("111122223333".to_owned()),
+        account: Some("123456789012".to_owned()),
     };
     let preview = Preview::of(&created, &object.body(), BUCKET, Some(REGION), places, &schemas)?;
     let first = preview.messages.first()?;
