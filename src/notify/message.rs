@@ -234,7 +234,8 @@ fn steps(alert: &Alert, harmless: Harmless) -> Vec<String> {
         (Kind::Unreadable | Kind::UnknownFormat, _) => vec![
             open,
             "Read the record: the SQL in the e-mail finds it.".to_owned(),
-            "If Tracebit changed its format, upgrade this lake. Its docs/operate.md says how, under classification-failures.".to_owned(),
+            "If Tracebit changed its format, upgrade this lake, as its page Operate says under classification-failures."
+                .to_owned(),
         ],
         (Kind::Log, Some(_)) => vec![
             "Isolate the place where the credential was planted. Somebody has read it there.".to_owned(),

@@ -265,7 +265,7 @@ def test_each_alarm_says_how_urgent_it_is_and_where_its_runbook_is():
     begins = {"alert": "Act now. ", "act-now": "Act now. ", "today": "Today. ", "this-week": "This week. "}
     longest = "https://" + "x" * 300
     for each in LISTED:
-        for parameters, page in [({}, "docs/operate.md"), ({"RunbookUrl": longest}, longest)]:
+        for parameters, page in [({}, "docs/operate"), ({"RunbookUrl": longest}, longest)]:
             text = alarms(**EVERYTHING, **HTTP_API, **parameters)[each["name"]]["AlarmDescription"]
             assert text.startswith(begins[each["urgency"]]) and text.endswith(f". Runbook: {page}#{each['name']}")
             # PagerDuty's summary has 1,024 characters, too, with the alarm's name before it. A quotation mark would break it.

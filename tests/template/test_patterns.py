@@ -220,5 +220,5 @@ def test_the_message_about_a_change_says_who_made_it_and_what_to_do(rule, resour
     message = transformed(target["InputTransformer"], called("AddPermission", resource))
     for part in ("called AddPermission", "at 2026-11-20T02:58:41Z", "role/one/two, from 203.0.113.57", "event ab12"):
         assert part in message
-    title = re.search(r"docs/operate.md, (.*)\.$", message)[1]
+    title = re.search(r"docs/operate, (.*)\.$", message)[1]
     assert f"## {title}\n" in (ROOT / "docs/operate.md").read_text()

@@ -6,6 +6,7 @@ import re
 
 import pytest
 import yaml
+from shared import EVERYTHING, HTTP_API
 from stack import ROOT, example_source, source, stack
 
 TEXTS = {"Description", "ConstraintDescription", "AlarmDescription", "AssertDescription", "InputTemplate", "Comment"}
@@ -85,3 +86,19 @@ def test_no_sentence_is_longer_than_in_the_pages():
     longest = RULES["Sentences"]["max"]
     sentences = [sentence for text in ALL for sentence in re.split(r"(?<=[.?!;:])\s+", text)]
     assert [sentence for sentence in sentences if len(sentence.split()) > longest] == []
+
+
+def test_no_message_names_a_file_that_mail_programs_take_for_a_host():
+    """They make a link of it, and anybody can own a host in .md."""
+    pattern = re.compile(r"\w\.(?:md|sh|rs|py)\b")
+    messages = [json.dumps(stack(**EVERYTHING, **HTTP_API)["Resources"][name]["Properties"]) for name in sent()]
+    words = [file for file in (ROOT / "src/notify").glob("*.rs") if not file.stem.endswith("_tests")]
+    messages += [text for file in words for text in said(file)]
+    assert len(messages) > 100
+    assert [text for text in messages if pattern.search(text)] == []
+
+
+def sent():
+    """The alarms, and the rules that send a message."""
+    made = stack(**EVERYTHING, **HTTP_API)["Resources"].items()
+    return [name for name, each in made if each["Type"] in ("AWS::CloudWatch::Alarm", "AWS::Events::Rule")]

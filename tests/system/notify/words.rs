@@ -346,7 +346,7 @@ async fn an_alert_in_an_unknown_format_has_the_steps_that_read_it() {
     let steps = [
         PORTAL,
         "Read the record: the SQL in the e-mail finds it.",
-        "If Tracebit changed its format, upgrade this lake. Its docs/operate.md says how, under classification-failures.",
+        "If Tracebit changed its format, upgrade this lake, as its page Operate says under classification-failures.",
     ];
     let text = email.text("email");
     let numbered = format!("\nDo now\n1. {}\n2. {}\n3. {}\n\nMore\n", steps[0], steps[1], steps[2]);

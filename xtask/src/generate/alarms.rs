@@ -102,7 +102,7 @@ const DESCRIPTION: &str = "      AlarmDescription: !Sub
         - >-
           <URGENCY>. <SAYS>
           Runbook: ${Runbook}#<SECTION>
-        - Runbook: !If [NamesRunbook, !Ref RunbookUrl, docs/operate.md]
+        - Runbook: !If [NamesRunbook, !Ref RunbookUrl, docs/operate]
 ";
 
 /// The alarm that is on while any urgent one is.
