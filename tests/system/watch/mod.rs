@@ -139,6 +139,20 @@ async fn an_object_that_nobody_was_notified_of_is_published_in_the_end() {
 }
 
 #[tokio::test]
+async fn an_object_too_large_to_be_read_is_published_in_the_end() {
+    let chain = Chain::start().await;
+    let day = (chrono::Utc::now() - MINUTES).format("day=%Y-%m-%d/hour=%H/%Y%m%dT%H%M%SZ");
+    let key = format!("{ALERTS}/{day}-large.json");
+    let record = format!(r#"{{"alert_id":"large","message":"{}"}}"#, "x".repeat(21 * 1024 * 1024));
+    chain.setup.put(&key, record.as_bytes());
+    chain.age(&key, MINUTES);
+    assert_eq!(chain.good_round().await, [0, 0, 0, 1]);
+    chain.notify().await;
+    assert_eq!(chain.setup.emails().len(), 1);
+    assert_eq!(chain.good_round().await, [0, 0, 0, 0], "the watcher knows the notifier's marker");
+}
+
+#[tokio::test]
 async fn objects_that_are_too_young_or_too_old_are_left_alone() {
     let chain = Chain::start().await;
     for (n, age) in [TimeDelta::minutes(9), TimeDelta::hours(49)].into_iter().enumerate() {
