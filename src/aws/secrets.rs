@@ -46,7 +46,8 @@ pub(crate) struct Authorized<'a> {
     pub(crate) signature: Signature,
     /// Whether the secret is stale because it could not be read again.
     pub(crate) has_stale_secret: bool,
-    /// Whether it is signed with an earlier secret than the current one.
+    /// Whether it is signed with an earlier secret than the current one, as far as this instance knows. After a
+    /// rotation the old secret counts as the current one, until the secrets are fetched again.
     pub(crate) has_earlier_secret: bool,
 }
 
