@@ -12,7 +12,8 @@ import pytest
 from account import pager_duty
 from calls import Targets
 from cloud import function_zips
-from roles import PREFIX, ROLES, ROUTING_KEY
+from roles import PREFIX, ROLES
+from shared import ROUTING_KEY
 
 OPERATORS = "arn:aws:iam::000000000000:user/operator*"
 

@@ -9,7 +9,6 @@ import uuid
 from cloud import wait_for
 
 PREFIX = "security/tracebit/"
-ROUTING_KEY = "R0123456789ABCDEF0123456789ABCDE"
 
 # Role, its inline policy and its function, by what the tests call it.
 ROLES = {

@@ -4,7 +4,8 @@ import json
 import urllib.parse
 
 from cloud import QUEUED, STORED, new_alert, tracebit_api, wait_for
-from roles import ROUTING_KEY, has_record_of, refusing_bucket
+from roles import has_record_of, refusing_bucket
+from shared import ROUTING_KEY
 
 
 def test_an_alert_is_stored_and_reaches_people_and_machines(stack):
